@@ -1,0 +1,109 @@
+"""Parts that the networks share: blocks as functions on tensors, and layers where Keras has none for a computation.
+
+Tensors are (B, H, W, C) in the compute dtype. Blocks take a `name`, the prefix of their layers' names, by which
+`models/originals.py` finds the weights of the original networks.
+"""
+import keras
+import numpy as np
+from keras import ops
+
+NORM = {"momentum": 0.9, "epsilon": 1e-5}  # batch normalization as in PyTorch, its momentum in Keras's sense
+
+
+# === Layers ===
+
+
+@keras.saving.register_keras_serializable(package="lesion")
+class AlignedResize(keras.layers.Layer):
+    """Bilinear interpolation to `size` (height, width) with aligned corners: the corner pixels keep their values.
+
+    (B, H, W, C) -> (B, *size, C). Keras interpolates with half-pixel centres only; here each axis is one product
+    with a small interpolation matrix.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(int(n) for n in size)
+
+    def build(self, shape):
+        self.rows = aligned_matrix(shape[1], self.size[0])  # (size[0], H)
+        self.columns = aligned_matrix(shape[2], self.size[1])  # (size[1], W)
+
+    def call(self, x):
+        rows = ops.convert_to_tensor(self.rows, dtype=self.compute_dtype)
+        columns = ops.convert_to_tensor(self.columns, dtype=self.compute_dtype)
+        x = ops.einsum("ih,bhwc->biwc", rows, x)
+        return ops.einsum("jw,biwc->bijc", columns, x)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], *self.size, shape[3])
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def aligned_matrix(source, target):
+    """The float32 matrix (target, source) of linear interpolation with aligned corners along one axis."""
+    position = np.linspace(0, source - 1, target)
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(source))).astype("float32")
+
+
+# === Blocks ===
+
+
+def check_size(input_shape, divisor, network):
+    """Return (height, width, channels) as ints; ValueError unless height and width are multiples of `divisor`."""
+    if len(input_shape) != 3 or any(n is None or int(n) < 1 for n in input_shape):
+        raise ValueError(f"{network}: input_shape must be (height, width, channels), all known; got {input_shape}")
+    height, width, channels = (int(n) for n in input_shape)
+    for axis, n in (("height", height), ("width", width)):
+        if n % divisor:
+            below, above = n // divisor * divisor, n // divisor * divisor + divisor
+            fits = f"{below} or {above}" if below else f"{above}"
+            raise ValueError(f"{network}: {axis} must be a multiple of {divisor}, got {n}; the next that fit: {fits}")
+    return height, width, channels
+
+
+def conv_norm_relu(x, filters, name, index="", bias=False, norm=True, relu=True):
+    """3×3 convolution, batch normalization, ReLU, the last two if asked for: (B, H, W, C) -> (B, H, W, filters)."""
+    x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=bias, name=f"{name}_conv{index}")(x)
+    if norm:
+        x = keras.layers.BatchNormalization(**NORM, name=f"{name}_norm{index}")(x)
+    return keras.layers.ReLU(name=f"{name}_relu{index}")(x) if relu else x
+
+
+def double_conv(x, filters, name, middle=None, bias=False, norm=True):
+    """Two times convolution, batch normalization, ReLU: (B, H, W, C) -> (B, H, W, filters), `middle` in between."""
+    x = conv_norm_relu(x, middle or filters, name, 1, bias, norm)
+    return conv_norm_relu(x, filters, name, 2, bias, norm)
+
+
+def residual_block(x, filters, name, middle=None):
+    """C3 BN ReLU C3 BN plus the input (by a 1×1 convolution where widths differ), ReLU: -> (B, H, W, filters)."""
+    shortcut = x
+    x = conv_norm_relu(x, middle or filters, name, 1)
+    x = conv_norm_relu(x, filters, name, 2, relu=False)
+    if shortcut.shape[-1] != filters:
+        shortcut = keras.layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(shortcut)
+    return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([x, shortcut]))
+
+
+def enlarge(x, filters, name, how, bias=False, norm=True):
+    """Twofold enlargement: (B, H, W, C) -> (B, 2H, 2W, filters), where "bilinear" keeps C.
+
+    how: "transpose", a 2×2 transposed convolution; "bilinear" with aligned corners, no weights; "nearest",
+    followed by convolution, batch normalization and ReLU.
+    """
+    if how == "transpose":
+        return keras.layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_conv")(x)
+    if how == "bilinear":
+        return AlignedResize((2 * x.shape[1], 2 * x.shape[2]), name=f"{name}_resize")(x)
+    if how == "nearest":
+        x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+        return conv_norm_relu(x, filters, name, bias=bias, norm=norm)
+    raise ValueError(f"upsample must be 'transpose', 'bilinear' or 'nearest', got {how!r}")
+
+
+def logits(x, classes):
+    """1×1 convolution to float32 logits (B, H, W, classes), in float32 under any dtype policy."""
+    return keras.layers.Conv2D(classes, 1, dtype="float32", name="head")(x)
