@@ -1,0 +1,283 @@
+"""Every loss of the toolkit, computed from logits, and the short specs by which settings name them.
+
+    loss.build("wbce")                                  # AS-Net
+    loss.build("0.5*bce + dice")                        # AdSTNet's public code; "bce + dice" is the plain sum
+    loss.build("wbce(weight=[1, 8.07, 15.38, 2.24, 2.52]) + batch_dice")
+    loss.build("tversky(alpha=0.3, beta=0.7)")
+
+A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dtype, and computes in float32. It gives one
+value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (on TensorFlow the
+global batch of all replicas) into one ratio per class and give that value B times, so that the mean, and the gradient,
+are those of one device.
+"""
+
+import ast
+import math
+import re
+
+import keras
+from keras import ops
+
+PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved models
+
+
+# === Helpers ===
+
+
+def _float32(masks, logits):
+    """Both as float32 tensors of one shape (B, H, W, C); ValueError when the shapes differ or are not of rank 4."""
+    masks = ops.cast(ops.convert_to_tensor(masks), "float32")
+    logits = ops.cast(ops.convert_to_tensor(logits), "float32")
+    same = len(masks.shape) == len(logits.shape) == 4 and all(
+        a is None or b is None or a == b for a, b in zip(masks.shape, logits.shape, strict=True)
+    )
+    if not same:
+        raise ValueError(
+            "masks and logits must both be (batch, height, width, classes), "
+            f"got {tuple(masks.shape)} and {tuple(logits.shape)}"
+        )
+    return masks, logits
+
+
+def _cross_entropy(masks, logits, weight=1.0):
+    """-[w y log p + (1 - y) log(1 - p)] per pixel; finite, as log p = -softplus(-z) and log(1 - p) = -z - softplus(-z)."""
+    return (1.0 - masks) * logits + (1.0 + (weight - 1.0) * masks) * ops.softplus(-logits)
+
+
+def _image_mean(values):
+    return ops.mean(values, axis=(1, 2, 3))  # (B, H, W, C) -> (B,)
+
+
+def _sum_over_replicas(sums):
+    """The sums of all replicas of a tf.distribute strategy (its gradient is summed likewise); elsewhere unchanged."""
+    if keras.backend.backend() != "tensorflow":
+        return sums
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return sums
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+
+
+def _positive(name, value):
+    """A number, or a list with one number per class; all finite and not negative, at least one above 0."""
+    values = value if isinstance(value, list | tuple) else [value]
+    right = [type(v) in (int, float) and math.isfinite(v) and v >= 0 for v in values]
+    if not all(right) or not any(values):
+        raise ValueError(f"{name} must be a positive number or a list of such, one per class, got {value!r}")
+    return [float(v) for v in values] if isinstance(value, list | tuple) else float(value)
+
+
+def _per_class(name, values, classes):
+    """The weights as a tensor (C,), or a scalar; ValueError unless there is one for each class."""
+    if isinstance(values, list) and classes is not None and len(values) != classes:
+        raise ValueError(f"{name} holds {len(values)} values, but there are {classes} classes")
+    return ops.convert_to_tensor(values, dtype="float32")
+
+
+class _Loss(keras.losses.Loss):
+    """Names the loss by its spec (`WBCE` -> "wbce"), checks shapes, and saves what `parameters` names."""
+
+    parameters: tuple[str, ...] = ()
+
+    def __init__(self, name=None, reduction="sum_over_batch_size"):
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        super().__init__(name=name or snake, reduction=reduction)
+
+    def call(self, y_true, y_pred):
+        return self.per_image(*_float32(y_true, y_pred))
+
+    def per_image(self, masks, logits):
+        """One value per image, (B,), from float32 masks and logits of one shape."""
+        raise NotImplementedError
+
+    def get_config(self):
+        return {**super().get_config(), **{key: getattr(self, key) for key in self.parameters}}
+
+
+# === Pixel losses ===
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BCE(_Loss):
+    """Binary cross-entropy, mean over pixels and classes."""
+
+    def per_image(self, masks, logits):
+        return _image_mean(_cross_entropy(masks, logits))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WBCE(_Loss):
+    """Cross-entropy with weighted positives, mean over pixels of -[w y log p + (1 - y) log(1 - p)] (AS-Net,
+    doi 10.1016/j.eswa.2022.117112; w = 2.5). `weight`: one number, or a list with one per class."""
+
+    parameters = ("weight",)
+
+    def __init__(self, weight=2.5, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = _positive("weight", weight)
+
+    def per_image(self, masks, logits):
+        return _image_mean(_cross_entropy(masks, logits, _per_class("weight", self.weight, logits.shape[-1])))
+
+
+# === Overlap losses ===
+
+
+class _Overlap(_Loss):
+    """1 - score of soft areas, per class, then the mean over classes weighted by `class_weights` (Σ w (1 - s) / Σ w; None:
+    plain mean). `epsilon` (pixels) is added above and below the line: 0/0 counts as 1. `pooled`: areas of the whole batch.
+    """
+
+    pooled = False
+    parameters = ("class_weights", "epsilon")
+
+    def __init__(self, class_weights=None, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.class_weights = None if class_weights is None else _positive("class_weights", class_weights)
+        self.epsilon = _positive("epsilon", epsilon)
+
+    def per_image(self, masks, logits):
+        probabilities = ops.sigmoid(logits)
+        axes = (0, 1, 2) if self.pooled else (1, 2)
+        areas = ops.stack([ops.sum(x, axis=axes) for x in (probabilities * masks, probabilities, masks)])  # (3, [B,] C)
+        if self.pooled:
+            areas = _sum_over_replicas(areas)
+        losses = self.from_score(self.score(*ops.unstack(areas, 3)))  # ([B,] C)
+        if self.class_weights is not None:
+            weights = _per_class("class_weights", self.class_weights, logits.shape[-1])
+            losses = losses * (weights / ops.mean(weights))
+        value = ops.mean(losses, axis=-1)  # (B,), or () when pooled
+        return ops.broadcast_to(value, ops.shape(logits)[:1]) if self.pooled else value
+
+    def score(self, overlap, predicted, true):
+        """The score per class from soft areas in pixels: Σ p y, Σ p, Σ y."""
+        raise NotImplementedError
+
+    def from_score(self, score):
+        return 1.0 - score
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Dice(_Overlap):
+    """1 - (2 Σ p y + ε) / (Σ p + Σ y + ε), per image and class."""
+
+    def score(self, overlap, predicted, true):
+        return (2.0 * overlap + self.epsilon) / (predicted + true + self.epsilon)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Jaccard(_Overlap):
+    """1 - (Σ p y + ε) / (Σ p + Σ y - Σ p y + ε), per image and class."""
+
+    def score(self, overlap, predicted, true):
+        return (overlap + self.epsilon) / (predicted + true - overlap + self.epsilon)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BatchDice(Dice):
+    """Soft Dice of each class over the pixels of the whole batch; every image gets the same value."""
+
+    pooled = True
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BatchJaccard(Jaccard):
+    """Soft Jaccard of each class over the pixels of the whole batch; every image gets the same value."""
+
+    pooled = True
+
+
+# === Sums and specs ===
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WeightedSum(_Loss):
+    """Σ weight · loss, per image. `losses`: losses of this file; `weights`: as many numbers."""
+
+    def __init__(self, losses, weights, **kwargs):
+        kwargs["name"] = kwargs.get("name") or "_".join(part.name for part in losses)
+        super().__init__(**kwargs)
+        self.losses = list(losses)
+        self.weights = [float(weight) for weight in weights]
+
+    def per_image(self, masks, logits):
+        parts = zip(self.weights, self.losses, strict=True)
+        return sum(weight * part.per_image(masks, logits) for weight, part in parts)
+
+    def get_config(self):
+        parts = [keras.saving.serialize_keras_object(part) for part in self.losses]
+        return {**super().get_config(), "losses": parts, "weights": self.weights}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = [keras.saving.deserialize_keras_object(part) for part in config["losses"]]
+        return cls(**{**config, "losses": parts})
+
+
+LOSSES = {
+    "wbce": WBCE,
+    "bce": BCE,
+    "dice": Dice,
+    "jaccard": Jaccard,
+    "batch_dice": BatchDice,
+    "batch_jaccard": BatchJaccard,
+}
+
+
+def build(spec):
+    """The loss that a spec describes.
+
+    spec: names of LOSSES, each with optional parameters in parentheses (`tversky(alpha=0.3, beta=0.7)`) and an optional
+    factor (`0.5*bce`), joined by `+`. Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for unknown
+    names or parameters, and for anything else a spec cannot hold; nothing in it is ever executed.
+    """
+    try:
+        tree = ast.parse(str(spec).strip(), mode="eval").body
+    except SyntaxError as error:
+        raise _bad(spec, "is not readable") from error
+    terms = _terms(tree, 1.0, spec)
+    if len(terms) == 1 and terms[0][0] == 1.0:
+        return terms[0][1]
+    weights, losses = zip(*terms, strict=True)
+    return WeightedSum(losses, weights)
+
+
+def _terms(node, factor, spec):
+    """[(factor, loss), …] of a parsed spec."""
+    match node:
+        case ast.BinOp(op=ast.Add()):
+            return _terms(node.left, factor, spec) + _terms(node.right, factor, spec)
+        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=int() | float() as number), right=other):
+            return _terms(other, factor * _positive("a factor", number), spec)
+        case ast.BinOp(op=ast.Mult(), left=other, right=ast.Constant(value=int() | float() as number)):
+            return _terms(other, factor * _positive("a factor", number), spec)
+        case ast.Name(id=name):
+            return [(factor, _make(name, [], spec))]
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
+            return [(factor, _make(name, keywords, spec))]
+    raise _bad(spec, f"holds {ast.unparse(node)!r}")
+
+
+def _make(name, keywords, spec):
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
+    allowed = LOSSES[name].parameters
+    arguments = {}
+    for keyword in keywords:
+        if keyword.arg not in allowed:
+            given = ", ".join(allowed) or "none"
+            raise ValueError(f"unknown parameter {keyword.arg!r} of {name} in {spec!r}; {name} takes: {given}")
+        try:
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+        except ValueError as error:
+            raise _bad(spec, f"gives {keyword.arg} a value that is no number or list") from error
+    return LOSSES[name](**arguments)
+
+
+def _bad(spec, why):
+    return ValueError(
+        f"the loss spec {spec!r} {why}; write names joined by '+', with factors and parameters by name, such as"
+        f" '0.5*bce + dice' or 'wbce(weight=2.5)'; names: {', '.join(LOSSES)}"
+    )
