@@ -5,10 +5,10 @@
     loss.build("wbce(weight=[1, 8.07, 15.38, 2.24, 2.52]) + batch_dice")
     loss.build("tversky(alpha=0.3, beta=0.7)")
 
-A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dtype, and computes in float32. It gives one
-value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (on TensorFlow the
-global batch of all replicas) into one ratio per class and give that value B times, so that the mean, and the gradient,
-are those of one device.
+A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dtype, and computes in float32. It gives
+one value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (on TensorFlow
+the global batch of all replicas) into one ratio per class and give that value B times, so that the mean, and the
+gradient, are those of one device.
 """
 
 import ast
@@ -40,7 +40,7 @@ def _float32(masks, logits):
 
 
 def _cross_entropy(masks, logits, weight=1.0):
-    """-[w y log p + (1 - y) log(1 - p)] per pixel; finite, as log p = -softplus(-z) and log(1 - p) = -z - softplus(-z)."""
+    """-[w y log p + (1 - y) log(1 - p)] per pixel, by log p = -softplus(-z), log(1 - p) = -z - softplus(-z)."""
     return (1.0 - masks) * logits + (1.0 + (weight - 1.0) * masks) * ops.softplus(-logits)
 
 
@@ -126,9 +126,9 @@ class WBCE(_Loss):
 
 
 class _Overlap(_Loss):
-    """1 - score of soft areas, per class, then the mean over classes weighted by `class_weights` (Σ w (1 - s) / Σ w; None:
-    plain mean). `epsilon` (pixels) is added above and below the line: 0/0 counts as 1. `pooled`: areas of the whole batch.
-    """
+    """1 - score of soft areas, per class, then the mean over classes weighted by `class_weights`, Σ w (1 - s) / Σ w
+    (None: plain mean). `epsilon` (pixels) is added above and below the line, so that 0/0 counts as 1.
+    `pooled`: areas of the whole batch."""
 
     pooled = False
     parameters = ("class_weights", "epsilon")
@@ -230,8 +230,8 @@ def build(spec):
     """The loss that a spec describes.
 
     spec: names of LOSSES, each with optional parameters in parentheses (`tversky(alpha=0.3, beta=0.7)`) and an optional
-    factor (`0.5*bce`), joined by `+`. Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for unknown
-    names or parameters, and for anything else a spec cannot hold; nothing in it is ever executed.
+    factor (`0.5*bce`), joined by `+`. Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for
+    unknown names or parameters, and for anything else a spec cannot hold; nothing in it is ever executed.
     """
     try:
         tree = ast.parse(str(spec).strip(), mode="eval").body
