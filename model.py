@@ -12,6 +12,10 @@ from pathlib import Path
 
 import keras
 
+from models.as_net import as_net
+from models.attention_unet import attention_unet
+from models.convnext_unet import convnext_unet
+from models.residual_unet import residual_unet
 from models.unet import unet
 
 
@@ -37,14 +41,20 @@ class Network:
         return {p.name: p.default for p in parameters if p.name not in ("input_shape", "name")} | self.options
 
 
+TASK2 = "ISIC 2018 Task 2 study"
+ATTRIBUTES = {"classes": 5}
 UNET16 = {"width": 16, "upsample": "nearest", "bias": True}
 HAM10000 = {"norm": False, "skip_first": False}
 
 REGISTRY = {
+    "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32),
     "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit"),
     "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16),
-    "attributes_unet": Network(unet, "ISIC 2018 Task 2 code", (256, 256, 3), "standardize", options={"classes": 5}),
     "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000),
+    "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
+    "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
+    "attributes_attention_unet": Network(attention_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
+    "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES),
 }
 
 

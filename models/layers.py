@@ -42,6 +42,52 @@ class AlignedResize(keras.layers.Layer):
         return {**super().get_config(), "size": self.size}
 
 
+@keras.saving.register_keras_serializable(package="lesion")
+class LayerScale(keras.layers.Layer):
+    """One trainable factor a channel, starting at `value`: (..., C) -> (..., C)."""
+
+    def __init__(self, value=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.value = value
+
+    def build(self, shape):
+        start = keras.initializers.Constant(self.value)
+        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer=start)
+
+    def call(self, x):
+        return x * self.gamma
+
+    def get_config(self):
+        return {**super().get_config(), "value": self.value}
+
+
+@keras.saving.register_keras_serializable(package="lesion")
+class Synergy(keras.layers.Layer):
+    """α·a + β·b of two tensors of one shape; α = β = 0.5, two free scalars if `adaptive` (AS-Net)."""
+
+    def __init__(self, adaptive=False, **kwargs):
+        super().__init__(**kwargs)
+        self.adaptive = adaptive
+
+    def build(self, shapes):
+        half = keras.initializers.Constant(0.5)
+        if self.adaptive:
+            self.alpha = self.add_weight(name="alpha", shape=(), initializer=half)
+            self.beta = self.add_weight(name="beta", shape=(), initializer=half)
+        else:
+            self.alpha = self.beta = 0.5
+
+    def call(self, tensors):
+        a, b = tensors
+        return self.alpha * a + self.beta * b
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]
+
+    def get_config(self):
+        return {**super().get_config(), "adaptive": self.adaptive}
+
+
 def aligned_matrix(source, target):
     """The float32 matrix (target, source) of linear interpolation with aligned corners along one axis."""
     position = np.linspace(0, source - 1, target)
@@ -66,7 +112,8 @@ def check_size(input_shape, divisor, network):
 
 def conv_norm_relu(x, filters, name, index="", bias=False, norm=True, relu=True):
     """3×3 convolution, batch normalization, ReLU, the last two if asked for: (B, H, W, C) -> (B, H, W, filters)."""
-    x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=bias, name=f"{name}_conv{index}")(x)
+    options = {"use_bias": bias, "kernel_initializer": "he_normal"}
+    x = keras.layers.Conv2D(filters, 3, padding="same", **options, name=f"{name}_conv{index}")(x)
     if norm:
         x = keras.layers.BatchNormalization(**NORM, name=f"{name}_norm{index}")(x)
     return keras.layers.ReLU(name=f"{name}_relu{index}")(x) if relu else x
@@ -102,6 +149,25 @@ def enlarge(x, filters, name, how, bias=False, norm=True):
         x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
         return conv_norm_relu(x, filters, name, bias=bias, norm=norm)
     raise ValueError(f"upsample must be 'transpose', 'bilinear' or 'nearest', got {how!r}")
+
+
+def attention_gate(skip, deep, name):
+    """Additive attention on a skip: skip · σ(BN C1(1) ReLU(BN C1 deep + BN C1 skip)), both (B, H, W, any)."""
+    inner = min(deep.shape[-1], skip.shape[-1]) // 2
+
+    def project(x, filters, part):
+        x = keras.layers.Conv2D(filters, 1, name=f"{name}_{part}_conv")(x)
+        return keras.layers.BatchNormalization(**NORM, name=f"{name}_{part}_norm")(x)
+
+    total = keras.layers.Add(name=f"{name}_add")([project(deep, inner, "deep"), project(skip, inner, "skip")])
+    total = keras.layers.ReLU(name=f"{name}_relu")(total)  # (B, H, W, inner)
+    weight = keras.layers.Activation("sigmoid", name=f"{name}_sigmoid")(project(total, 1, "map"))  # (B, H, W, 1)
+    return keras.layers.Multiply(name=f"{name}_multiply")([skip, weight])
+
+
+def gated_concat(skip, deep, name):
+    """concat(gated skip, deep): both (B, H, W, any) -> (B, H, W, sum of both)."""
+    return keras.layers.Concatenate(name=f"{name}_concat")([attention_gate(skip, deep, f"{name}_gate"), deep])
 
 
 def logits(x, classes):

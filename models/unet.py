@@ -51,10 +51,10 @@ def u_shape(input_shape, classes, width, depth, upsample, first, encode, decode,
     # 1. encoder: level i at H/2^i, W/2^i
     skips = []
     for level, filters in enumerate(widths):
-        x = (encode if level else first)(x, filters, f"encoder{level + 1}")  # (B, H/2^i, W/2^i, width·2^i)
+        x = (encode if level else first)(x, filters, f"encoder{level}")  # (B, H/2^i, W/2^i, width·2^i)
         skips.append(x)
-        x = keras.layers.MaxPooling2D(2, name=f"pool{level + 1}")(x)
-    x = encode(x, width * 2**depth // halving, f"encoder{depth + 1}")
+        x = keras.layers.MaxPooling2D(2, name=f"pool{level}")(x)
+    x = encode(x, width * 2**depth // halving, f"encoder{depth}")
     # 2. decoder, numbered from the bottom up
     for step, level in enumerate(reversed(range(depth)), start=1):
         x = grow(x, widths[level], f"up{step}")  # (B, H/2^i, W/2^i, width·2^i)
