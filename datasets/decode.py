@@ -1,0 +1,177 @@
+"""Bytes of a picture file to an RGB image or a {0, 1} mask at the target size. JPEG, PNG and BMP.
+
+The header is looked at first: it gives the size (needed to pair image and mask, and to refuse absurd ones before any
+memory is taken) and shows whether the file is whole; OpenCV fills what a cut JPEG lacks with grey and says nothing.
+
+EXIF orientation is ignored for image and mask alike: masks are drawn on, and the challenge scores at, the grid of
+pixels as stored. Turning only the image would part it from its mask.
+"""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+
+MAX_PIXELS = 100_000_000  # the largest ISIC image has 30 million; decoding this many takes 300 MB
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+_REMEDY_CUT = "the file is cut off; copy or download it again"
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+_COLOR_MASK = "a colour mask; expected one grey channel, 0 or 1 for background and 255 or 1 for lesion"
+
+
+def image(data, size):
+    """Decode and resize an image.
+
+    data: bytes of the file; grey, RGBA, 16-bit and CMYK pictures are converted. size: (H, W) of the result in pixels.
+    Returns (uint8 (H, W, 3) RGB, (height, width) of the source). A JPEG is decoded at 1/8, 1/4 or 1/2 of its size if
+    that is still at least `size`: the discrete cosine transform then does part of the averaging, many times faster.
+    ValueError: not a picture, cut off, damaged, or absurdly large (without the file's name: the caller adds it).
+    """
+    height, width = source = header_size(data)
+    flag = cv2.IMREAD_COLOR
+    if data.startswith(b"\xff\xd8"):
+        for factor, reduced in _REDUCED.items():
+            if -(-height // factor) >= size[0] and -(-width // factor) >= size[1]:
+                flag = reduced
+                break
+    bgr = _imdecode(data, flag)
+    return cv2.cvtColor(_resize(bgr, size), cv2.COLOR_BGR2RGB), source  # (H, W, 3)
+
+
+def mask(data, size, source):
+    """Decode a mask and resize it: by area, then a pixel is lesion if at least half of it was.
+
+    data: bytes of the file. size: (H, W) of the result. source: (height, width) the mask must have, those of its image.
+    Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
+    ValueError: as `image`; also another size than the image's, a colour mask, or values that are no mask's.
+    """
+    found = header_size(data)
+    if found != tuple(source):
+        raise ValueError(
+            f"the mask is {found[0]}x{found[1]} (height x width), its image {source[0]}x{source[1]}; "
+            "find the mask that belongs to this image"
+        )
+    binary, anti_aliased = _binary(_one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)))
+    return (_resize(binary, size) > 127).astype(np.uint8), anti_aliased  # (H, W)
+
+
+def header_size(data):
+    """(height, width) in pixels from the header of a JPEG, PNG or BMP, after a check that the file is whole."""
+    try:
+        if data.startswith(b"\xff\xd8"):
+            size = _check_jpeg(data)
+        elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+            size = _check_png(data)
+        elif data.startswith(b"BM"):
+            size = _check_bmp(data)
+        elif not data:
+            raise ValueError(f"an empty file; {_REMEDY_CUT}")
+        else:
+            raise ValueError("not an image (JPEG, PNG or BMP); delete it or put the right file in its place")
+    except struct.error:  # the data end inside a header
+        raise ValueError(_REMEDY_CUT) from None
+    if not all(size):
+        raise ValueError(f"the header says {size[0]}x{size[1]} pixels; the file is damaged, copy or download it again")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"the header says {size[0]}x{size[1]} pixels, more than the {MAX_PIXELS:,} accepted; "
+            "the file is damaged, or must be made smaller first"
+        )
+    return size
+
+
+# === Headers ===
+
+
+def _check_jpeg(data):
+    size, at = None, 2
+    while True:
+        while data[at : at + 2] == b"\xff\xff":  # fill bytes
+            at += 1
+        start, marker, length = struct.unpack_from(">BBH", data, at)
+        if start != 0xFF:
+            raise ValueError("a damaged JPEG header; copy or download it again")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame header
+            size = struct.unpack_from(">HH", data, at + 5)
+        at += 2 + length
+        if marker == 0xDA:  # the picture's data follow; in them 0xFF 0xD9 can only be the end marker
+            break
+    if size is None:
+        raise ValueError("a damaged JPEG header; copy or download it again")
+    if data.find(b"\xff\xd9", at) < 0:
+        raise ValueError(_REMEDY_CUT)
+    return size
+
+
+def _check_png(data):
+    view, at = memoryview(data), 8
+    kind = None
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
+        if zlib.crc32(view[at + 4 : at + 8 + length]) != checksum:
+            raise ValueError("a damaged PNG (wrong checksum inside); copy or download it again")
+        at += 12 + length
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
+
+
+def _check_bmp(data):
+    offset, _, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
+    height = abs(height)  # negative: rows from top to bottom
+    row = (width * bits + 31) // 32 * 4  # bytes, padded to four
+    if compression in (0, 3) and len(data) < offset + row * height:  # 0 and 3: not compressed
+        raise ValueError(_REMEDY_CUT)
+    return height, max(width, 0)
+
+
+# === Pixels ===
+
+
+def _imdecode(data, flag):
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ValueError(f"cannot be decoded ({error.err}); the file is damaged, copy or download it again") from None
+    if pixels is None:
+        raise ValueError("cannot be decoded; the file is damaged, copy or download it again")
+    return pixels
+
+
+def _resize(pixels, size):
+    height, width = size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _one_channel(pixels):
+    """uint8 (H, W) from what OpenCV read: grey, or colour with equal channels (alpha is ignored), of 8 or 16 bits."""
+    if pixels.dtype == np.uint16:
+        pixels = pixels.astype(np.uint8) if pixels.max() <= 255 else (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"a mask of {pixels.dtype} values; expected 8 or 16 bits")
+    if pixels.ndim == 2:
+        return pixels
+    first = pixels[..., 0]  # (H, W)
+    if pixels.shape[2] >= 3 and not (
+        np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2])
+    ):
+        raise ValueError(_COLOR_MASK)
+    return np.ascontiguousarray(first)
+
+
+def _binary(grey):
+    """(uint8 (H, W) of {0, 255}, whether it was anti-aliased) from a grey mask uint8 (H, W)."""
+    histogram = cv2.calcHist([grey], [0], None, [256], [0, 256])
+    values = np.flatnonzero(histogram)
+    if len(values) == 1 or set(values) == {0, 1}:
+        cut = 0 if values[-1] == 1 else 127
+    elif values[-1] <= 127 or values[0] > 127:
+        listed = ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")
+        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (classes: one mask file each)")
+    else:
+        cut = 127
+    return cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2

@@ -1,0 +1,214 @@
+"""From a data set's folders or archives to prepared arrays: list, check, decode on all cores, write, summarize."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from datasets import decode, prepared, source
+from datasets.declaration import find_pairs
+
+REVISION = 1  # of the preparation: raise it when the same files would give other arrays
+MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
+
+
+def prepare(declaration, root, size, archives=None, on_error="stop"):
+    """Prepare a data set's arrays in `root` (see prepared.py), unless they are there already.
+
+    declaration: the data set (declaration.Declaration). size: (H, W) of the arrays in pixels.
+    archives: folder of the official zips; None if the official folders lie in `root`.
+    on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
+    Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
+    FileNotFoundError: nothing to prepare. ValueError: a bad file. OSError: disk full. What was there before then stays.
+    """
+    root = Path(root)
+    place = Path(archives) if archives else root
+    pairs, problems, notes = _find(declaration, place, source.open_archive if archives else source.open_folder)
+    if on_error == "stop" and any(problems.values()):
+        raise ValueError(_first([message for found in problems.values() for message in found]))
+    fingerprint = _fingerprint(declaration, pairs, problems, size, on_error)
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        meta = prepared.read_meta(root)
+        if meta.get("fingerprint") == fingerprint:
+            return meta, False
+
+    _check_disk(root, pairs, size, len(declaration.classes))
+    meta = {
+        "dataset": declaration.name,
+        "task": declaration.task,
+        "licence": declaration.licence,
+        "fingerprint": fingerprint,
+        "notes": notes,
+        "summary": {},
+    }
+    with prepared.Writer(root, meta, size, declaration.classes) as writer, _one_thread_each():
+        for split, found in pairs.items():
+            meta["summary"][split] = _write_split(writer, split, found, problems[split], on_error)
+        if not any(part["images"] for part in meta["summary"].values()):
+            skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
+            raise ValueError(f"no image is left, all were skipped: {skipped[0]}")
+    return prepared.read_meta(root), True
+
+
+def _find(declaration, place, open_files):
+    pairs, problems, notes = find_pairs(declaration, lambda name: open_files(place, name))
+    empty = [split for split, found in pairs.items() if not found and not problems[split]]
+    if not pairs or len(empty) == len(pairs):
+        wanted = ", ".join(name for part in declaration.parts.values() for name in part.images)
+        raise FileNotFoundError(
+            f"{declaration.title}: no images found in '{place}'; looked for {wanted}. Three ways to get them: "
+            "--download; --archives DIR with the official .zip files; or the official folders unpacked there "
+            "(--synthetic N makes phantoms to try things out)"
+        )
+    notes += [f"no {split} split: its folder holds no images" for split in empty]
+    return {split: pairs[split] for split in pairs if split not in empty}, problems, notes
+
+
+def _first(messages):
+    more = len(messages) - 1
+    return messages[0] + (f" (and {more} more such problems; --on-error skip leaves such files out)" if more else "")
+
+
+def _fingerprint(declaration, pairs, problems, size, on_error):
+    """Digest of all that decides the arrays: settings, and name, size and stamp of each file, not where they lie."""
+    digest = hashlib.sha256()
+    digest.update(repr((REVISION, declaration.name, declaration.task, tuple(size), on_error, problems)).encode())
+    for split, found in pairs.items():
+        for pair in found:
+            files = [pair.image, *(file for group in pair.masks or () for file in group)]
+            digest.update(repr((split, pair.id, [(str(f.path), f.size, f.stamp) for f in files])).encode())
+    return digest.hexdigest()
+
+
+def _check_disk(root, pairs, size, classes):
+    rows = sum(3 + (classes if found[0].masks else 0) for found in pairs.values() for _ in found)
+    needed = rows * size[0] * size[1]
+    place = next(parent for parent in (root, *root.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed * 1.01 + 1_000_000:  # some room for the index
+        raise OSError(
+            f"disk full: the arrays need {needed / 1e9:.2f} GB, '{root}' has {free / 1e9:.2f} GB free; "
+            "free some space, choose another --root or a smaller --size"
+        )
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Each of our threads decodes a picture of its own: OpenCV's threads inside would only get in the way."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+# === One split ===
+
+
+class _Loaded(NamedTuple):
+    image: np.ndarray  # uint8 (H, W, 3)
+    mask: np.ndarray | None  # uint8 (H, W, classes)
+    source: tuple  # (height, width)
+    anti_aliased: bool
+
+
+def _load(pair, size):
+    image, original = _read(pair.image, decode.image, size)
+    if pair.masks is None:
+        return _Loaded(image, None, original, False)
+    channels, anti_aliased = [], False
+    for group in pair.masks:
+        read = [_read(file, decode.mask, size, original) for file in group]
+        channels.append(np.maximum.reduce([mask for mask, _ in read]))
+        anti_aliased |= any(flag for _, flag in read)
+    return _Loaded(image, np.stack(channels, axis=-1), original, anti_aliased)
+
+
+def _read(file, function, *arguments):
+    try:
+        return function(file.read(), *arguments)
+    except ValueError as error:
+        raise ValueError(f"{file.label}: {error}") from None
+
+
+def _write_split(writer, split, pairs, problems, on_error):
+    """Decode and write one split; returns its summary."""
+    images, skipped, areas, anti_aliased = 0, list(problems), [], 0
+    for pair, result in tqdm(_in_order(pairs, writer.size), split, len(pairs), unit="image", disable=None):
+        try:
+            loaded = result.result()
+        except ValueError as error:
+            if on_error == "stop":
+                raise
+            skipped.append(str(error))
+            continue
+        writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
+        images += 1
+        if loaded.mask is not None:
+            areas.append(loaded.mask.mean((0, 1)) * 100)  # (classes,) percent of the picture
+            anti_aliased += loaded.anti_aliased
+    summary = {"images": images, "skipped": skipped}
+    if areas:
+        summary |= {"anti_aliased": anti_aliased, "area_percent": _areas(areas, writer.classes)}
+    return summary
+
+
+def _in_order(pairs, size):
+    """(pair, future of its _Loaded) in order, decoded on all cores, never more than a few ahead of the reader."""
+    workers = min(os.cpu_count() or 1, MAX_THREADS)
+    ahead = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for pair in pairs:
+                ahead.append((pair, pool.submit(_load, pair, size)))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+        finally:  # after an error nobody waits for what is still to come
+            pool.shutdown(cancel_futures=True)
+
+
+def _areas(areas, classes):
+    """class -> images with an empty mask and quartiles of the area in percent of the picture, over the other images."""
+    table = {}
+    for name, column in zip(classes, np.array(areas).T, strict=True):
+        filled = column[column > 0]
+        quartiles = np.percentile(filled, [0, 25, 50, 75, 100]).round(2).tolist() if len(filled) else []
+        table[name] = {"empty": int(len(column) - len(filled)), "quartiles": quartiles}
+    return table
+
+
+# === Summary ===
+
+
+def describe(meta, root):
+    """The summary of prepared arrays, as lines of text for people."""
+    height, width = meta["size"]
+    lines = [f"{meta['dataset']} task {meta['task']}, {height}x{width} (height x width) in {root}"]
+    for split, part in meta["summary"].items():
+        kind = "pairs" if "area_percent" in part else "images without masks"
+        line = f"  {split}: {part['images']} {kind}"
+        if part.get("anti_aliased"):
+            line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"
+        lines.append(line)
+        for name, area in part.get("area_percent", {}).items():
+            minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5
+            spread = " / ".join(f"{value:.1f}" for value in quartiles)
+            lines.append(
+                f"    {name}: quartiles of the area {spread} % of the image, "
+                f"from {minimum:.1f} to {maximum:.1f}; {area['empty']} empty masks"
+            )
+        lines += [f"    skipped: {message}" for message in part["skipped"]]
+    lines += [f"  {note}" for note in meta["notes"]]
+    return lines
+
