@@ -1,0 +1,166 @@
+"""All settings of a run in one dataclass; their defaults are AS-Net as published.
+
+Values come from three places, each overriding the one before: the defaults below, a YAML file (`--config FILE`), the
+command line (`--learning_rate 1e-3`, `--options.width 16`). A name or a value that does not fit is refused with the
+nearest right name. The resolved settings are saved beside every checkpoint and read back by `evaluate.py`.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import yaml
+
+jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+@dataclass
+class Settings:
+    """Everything that decides what a run computes. Lengths are pixels, angles degrees, unless said otherwise."""
+
+    run: str = ""
+    """name of the run, also of its folders; default: the configuration file's name, else the network's"""
+    data: str = "dataset_isic18"
+    """folder of prepared arrays, written by dataset_isic18.py"""
+
+    # --- network
+    model: str = "as_net"
+    """network of the registry; `python model.py` lists them"""
+    options: dict[str, Any] = field(default_factory=dict)
+    """options of the network, such as {width: 16, depth: 4}"""
+    weights: str | None = None
+    """pretrained weights of the encoder: imagenet, none, or a file; default: the network's own choice"""
+    normalize: Literal["unit", "gamma", "minmax", "standardize"] | None = None
+    """what is done to the pixels; default: what the network was published with"""
+
+    # --- objective and optimiser
+    loss: str = "wbce(weight=2.5)"
+    """sum of losses, such as `bce + 0.5*dice`"""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """adam, or adamw with decoupled weight decay"""
+    learning_rate: float = 1e-4
+    """the rate, or the highest rate of the schedule"""
+    weight_decay: float = 0.0
+    """decoupled weight decay, of adamw alone"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine falls to 0 at the end of the last epoch"""
+    warmup_steps: int = 0
+    """steps over which the rate first rises from 0 (cosine)"""
+    epochs: int = 50
+    """passes over the training images"""
+    batch_size: int = 16
+    """images a step, over all devices together"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """number format of the products; weights, logits, losses and metrics stay float32"""
+    seed: int = 0
+    """decides every random choice: weights, order of the images, augmentation"""
+
+    # --- augmentation, drawn anew for every image and epoch
+    flip: bool = False
+    """mirror left to right, half of the time"""
+    turn: bool = False
+    """turn by a multiple of 90 degrees (180 where the image is not square)"""
+    rotation: float = 0.0
+    """rotate by up to this many degrees either way"""
+    zoom: float = 0.0
+    """scale by a factor between 1 - zoom and 1 + zoom"""
+    shift: float = 0.0
+    """move by up to this share of the height and of the width"""
+    brightness: float = 0.0
+    """add up to this share of the value range"""
+    contrast: float = 0.0
+    """scale the distance from the mean colour by a factor between 1 - contrast and 1 + contrast"""
+    saturation: float = 0.0
+    """scale the distance from grey by a factor between 1 - saturation and 1 + saturation"""
+    hue: float = 0.0
+    """turn the hue by up to this many degrees either way"""
+
+    # --- what is measured and kept
+    threshold: float = 0.5
+    """probability from which a pixel counts as lesion"""
+    monitor: Literal["val_loss", "val_dice", "val_jaccard"] = "val_loss"
+    """decides which epoch is kept as the best"""
+
+    def __post_init__(self):
+        if self.run and not re.fullmatch(r"\w[\w.-]*", self.run):
+            raise ValueError(f"run '{self.run}': a run's name is made of letters, digits, '_', '-' and '.'")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}, expected {low} to {high}")
+
+
+_RANGES = [  # setting, smallest, largest
+    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("epochs", 1, 10**6),
+    ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5), ("brightness", 0, 1),
+    ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
+]  # fmt: skip
+NAMES = [f.name for f in dataclasses.fields(Settings)]
+
+
+def parse(argv=None):
+    """Settings from a command line such as `["--config", "configs/demo.yaml", "--epochs", "3"]`.
+
+    Returns:
+        (Settings, bool): the settings, and whether `--resume` was given.
+
+    Raises:
+        SystemExit: after printing what does not fit and, for a name, the nearest right one.
+    """
+    parser = _parser()
+    parser.add_argument("--config", action="config", help="YAML file of settings")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the run")
+    try:
+        given = parser.parse_args(argv).as_dict()
+        files, resume = given.pop("config"), given.pop("resume")
+        settings = Settings(**given)
+    except (argparse.ArgumentError, ValueError) as error:
+        raise SystemExit(f"error: {_explain(str(error))}") from None
+    if not settings.run:
+        settings.run = Path(str(files[-1])).stem if files else settings.model
+    return settings, resume
+
+
+def save(settings, path):
+    """Write the settings as YAML, under a temporary name first."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
+    os.replace(temporary, path)
+
+
+def load(path):
+    """Settings from a YAML file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or a setting in it that is unknown or mistyped.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no settings file '{path}': name a run that train.py has written")
+    try:
+        return Settings(**_parser().parse_path(path).as_dict())
+    except (argparse.ArgumentError, ValueError) as error:
+        raise ValueError(f"{path}: {_explain(str(error))}") from None
+
+
+def _parser():
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, description="Train a network.")
+    parser.add_class_arguments(Settings)
+    return parser
+
+
+def _explain(message):
+    """The parser's message on one line, with the nearest setting for each unknown name in it."""
+    message = " ".join(message.split())
+    for word in re.findall(r"(?:Option '|--)([A-Za-z_]+)", message):
+        near = ["learning_rate"] if word == "lr" else difflib.get_close_matches(word.lower(), NAMES, n=1)
+        if word not in NAMES and near:
+            message += f" - did you mean {near[0]}?"
+    return message

@@ -1,0 +1,108 @@
+"""Prepared arrays -> tf.data: shuffle, batch, augment whole batches, normalise.
+
+A training batch is a pure function of (seed, step): the order of an epoch is a keyed permutation of the image numbers
+and every augmentation draw is keyed by the step. So a run can go on from any step and meet the batches it would have
+met, nothing has to be filled or saved, and the arrays stay on disk until a batch is read.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from augmentation import augment
+
+MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
+STD = np.array([0.19839, 0.16931, 0.16544], "float32")
+GAMMA = 1.6  # AS-Net
+
+
+def normalize(images, kind):
+    """What a network wants to see.
+
+    Args:
+        images: (B, H, W, 3), any dtype, 0 to 255.
+        kind: unit (x / 255), gamma ((x / 255) ** 1.6, AS-Net), minmax (each image to [-1, 1], JAAL-Net) or standardize
+            (x / 255 less the mean of ISIC 2018, over its deviation, the attribute U-Nets).
+
+    Returns:
+        (B, H, W, 3) float32.
+    """
+    images = tf.cast(images, tf.float32)
+    if kind == "minmax":
+        low = tf.reduce_min(images, axis=(1, 2, 3), keepdims=True)
+        high = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True)
+        return 2 * tf.math.divide_no_nan(images - low, high - low) - 1
+    images /= 255
+    if kind == "gamma":
+        return tf.exp(GAMMA * tf.math.log(images + 1e-12))  # four times as fast as the power
+    if kind == "standardize":
+        return (images - MEAN) / STD
+    if kind != "unit":
+        raise ValueError(f"normalize is '{kind}', expected unit, gamma, minmax or standardize")
+    return images
+
+
+def steps_per_epoch(split, settings):
+    """Batches that cover a split once, the last one as small as it comes."""
+    return math.ceil(len(split.ids) / settings.batch_size)
+
+
+def training(split, settings, first_step=0):
+    """Augmented batches of a split from `first_step` to the end of the last epoch.
+
+    Args:
+        split: datasets.prepared.Split with masks.
+        settings: Settings with `normalize` resolved.
+        first_step: batches to leave out, as when a run goes on.
+
+    Returns:
+        tf.data.Dataset of images (B, H, W, 3) float32, normalised, and masks (B, H, W, C) float32 {0, 1}.
+
+    Raises:
+        ValueError: the split has no masks.
+    """
+    if split.masks is None:
+        raise ValueError("the training images have no masks: prepare the data with their ground truth")
+    count, batch, steps = len(split.ids), settings.batch_size, steps_per_epoch(split, settings)
+
+    def read(step):
+        epoch, place = step // steps, step % steps * batch
+        place = tf.range(place, tf.minimum(place + batch, count))  # (B,)
+        seed = tf.stack([tf.cast(settings.seed, tf.int64), epoch])
+        order = tf.random.experimental.index_shuffle(place, seed, tf.cast(count - 1, tf.int64))  # (B,)
+        return step, *_gather(split, order)
+
+    def prepare(step, images, masks):
+        images, masks = augment(images, masks, settings, tf.stack([tf.cast(settings.seed, tf.int64), step]))
+        return normalize(images, settings.normalize), masks
+
+    data = tf.data.Dataset.range(first_step, steps * settings.epochs)
+    return data.map(read).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation(split, settings, batch_size=None):
+    """Every image of a split once, in order, as it is.
+
+    Returns:
+        tf.data.Dataset of images (B, H, W, 3) float32, normalised, and, where the split has them, masks (B, H, W, C)
+        float32 {0, 1}; the last batch as small as it comes.
+    """
+    batch = batch_size or settings.batch_size
+    count = len(split.ids)
+
+    def read(start):
+        arrays = _gather(split, tf.range(start, tf.minimum(start + batch, count)))
+        images = normalize(arrays[0], settings.normalize)
+        return (images, tf.cast(arrays[1], tf.float32)) if len(arrays) > 1 else images
+
+    return tf.data.Dataset.range(0, count, batch).map(read).prefetch(tf.data.AUTOTUNE)
+
+
+def _gather(split, numbers):
+    """Images (B, H, W, 3) and, where there are some, masks (B, H, W, C), uint8, of these numbers."""
+    arrays = [split.images] if split.masks is None else [split.images, split.masks]
+    rows = tf.numpy_function(lambda n: [a[n] for a in arrays], [numbers], [tf.uint8] * len(arrays))
+    for row, array in zip(rows, arrays, strict=True):
+        row.set_shape((None, *array.shape[1:]))
+    return rows
