@@ -6,9 +6,9 @@
     loss.build("tversky(alpha=0.3, beta=0.7)")
 
 A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dtype, and computes in float32. It gives
-one value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (on TensorFlow
-the global batch of all replicas) into one ratio per class and give that value B times, so that the mean, and the
-gradient, are those of one device.
+one value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (under
+tf.distribute the global batch of all replicas) into one ratio per class and give that value B times, so that the mean,
+and the gradient, are those of one device.
 """
 
 import ast

@@ -1,0 +1,171 @@
+"""Scores over all thresholds (ROC, precision-recall, calibration) from one histogram of probabilities."""
+
+import math
+
+import numpy as np
+
+# Bins are runs of neighbouring float32 numbers, counted from 0 upwards below 0.5 and from 1 downwards above, so that
+# saturated probabilities are told apart as well as undecided ones, relative to their distance from 0 or 1.
+KNEE = np.float32(2.0**-9).view(np.int32)  # bits of the distance from 0 or 1 at which bins become finer
+HALF = np.float32(0.5).view(np.int32)
+COARSE, FINE = 12, 8  # bits dropped below the knee (2,048 bins an octave) and above it (32,768)
+BELOW = int((KNEE >> COARSE) + ((HALF - KNEE) >> FINE))  # bins below a probability of 0.5
+BINS = 2 * BELOW + 1
+CHUNK = 1 << 18  # pixels worked on at a time, which stay in the cache
+FLUSH = 1 << 22  # pixels gathered before they are counted
+
+
+def _bins(probabilities):
+    """The bin of each float32 probability, int32 in [0, BINS), never falling with it; 0.5 opens bin BELOW."""
+    bits = np.minimum(probabilities, 1 - probabilities).view(np.int32)
+    low = (np.minimum(bits, KNEE) >> COARSE) + ((np.maximum(bits, KNEE) - KNEE) >> FINE)
+    return np.where(probabilities < 0.5, low, 2 * BELOW - low)
+
+
+def _centers():
+    """The probability in the middle of each bin, float64 (BINS,)."""
+    knee = int(KNEE) >> COARSE
+    steps = np.arange(BELOW + 1)
+    bits = np.where(steps <= knee, steps << COARSE, int(KNEE) + ((steps - knee) << FINE)).astype(np.int32)
+    edges = bits.view(np.float32).astype(np.float64)  # (BELOW + 1,): lower ends, the last one 0.5
+    below = (edges[:-1] + edges[1:]) / 2
+    return np.concatenate([below, [0.5], 1 - below[::-1]])
+
+
+class ScoreHistogram:
+    """Counts the probabilities of true and of other pixels, batch by batch, in fixed memory (about 80 MB).
+
+    Areas under curves agree with scikit-learn's on the full float32 scores to 1e-4, saturated scores included. (Scores
+    that all lie within 0.01 of 0.5, as of an untrained network, give the average precision to 2e-3 only.) Everything is
+    pooled over the pixels given; NaN where undefined.
+    """
+
+    def __init__(self):
+        self._table = np.zeros(2 * BINS, np.int64)  # bin by bin: other pixels, true pixels
+        self._pending = []
+
+    def update(self, probabilities, truth):
+        """Adds pixels: probabilities in [0, 1] (taken as float32) and truth {0, 1} or bool, of one shape.
+
+        Raises ValueError for different shapes, and for values outside [0, 1] (logits) or NaN.
+        """
+        probabilities, truth = np.asarray(probabilities, np.float32), np.asarray(truth)
+        if probabilities.shape != truth.shape:
+            raise ValueError(f"probabilities {probabilities.shape} and truth {truth.shape} must have one shape")
+        if probabilities.size == 0:
+            return
+        if not (probabilities.min() >= 0 and probabilities.max() <= 1):
+            raise ValueError("probabilities must lie in [0, 1]: apply the sigmoid to logits first, and look for NaN")
+        probabilities, truth = probabilities.ravel(), truth.ravel()
+        for start in range(0, truth.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            self._pending.append(2 * _bins(probabilities[part]) + truth[part].astype(np.int32))
+        if sum(map(len, self._pending)) >= FLUSH:
+            self._count()
+
+    def _count(self):
+        if self._pending:
+            self._table += np.bincount(np.concatenate(self._pending, dtype=np.int64), minlength=2 * BINS)
+            self._pending = []
+
+    def counts(self):
+        """Other and true pixels of each bin, by rising probability: two int64 arrays (BINS,)."""
+        self._count()
+        return self._table[0::2], self._table[1::2]
+
+    def _falling(self):
+        """True and other pixels so far (float64), and the probability, by falling probability, over bins in use."""
+        negatives, positives = (side[::-1] for side in self.counts())
+        held = np.flatnonzero(negatives + positives)
+        true, false = (np.cumsum(side)[held].astype(float) for side in (positives, negatives))
+        return true, false, _centers()[::-1][held]
+
+    # === Ranking ===
+
+    def roc_auc(self):
+        """The area under the ROC curve: the chance that a true pixel scores above another one, ties counting half."""
+        true_rates, false_rates = self.roc_curve(points=None)[1::-1]
+        return float(np.trapezoid(true_rates, false_rates))
+
+    def average_precision(self):
+        """Σ (recall step) · precision over falling thresholds, as scikit-learn's average_precision_score."""
+        precisions, recalls, _ = self.precision_recall_curve(points=None)
+        return float(-np.sum(np.diff(recalls) * precisions[:-1]))
+
+    def roc_curve(self, points=1000):
+        """False positive rates, true positive rates and thresholds, falling, from (0, 0, inf) to (1, 1).
+
+        points: about the most to return, chosen evenly along the curve; None: all.
+        """
+        true, false, probabilities = self._falling()
+        true, false = (np.concatenate([[0.0], x]) for x in (true, false))
+        true_rates, false_rates = _share(true, true[-1]), _share(false, false[-1])
+        kept = _thin(true_rates, false_rates, points)
+        return false_rates[kept], true_rates[kept], np.concatenate([[np.inf], probabilities])[kept]
+
+    def precision_recall_curve(self, points=1000):
+        """Precisions, recalls and thresholds, rising, as scikit-learn's: a precision of 1 and recall of 0 end the curve.
+
+        points: about the most to return, chosen evenly along the curve; None: all.
+        """
+        true, false, probabilities = self._falling()
+        precisions, recalls = _share(true, true + false), _share(true, true[-1] if true.size else 0.0)
+        kept = _thin(recalls, precisions, points)[::-1]
+        return np.append(precisions[kept], 1.0), np.append(recalls[kept], 0.0), probabilities[kept]
+
+    def threshold_curve(self, thresholds=None):
+        """Dice and Jaccard of all pixels pooled, by threshold.
+
+        thresholds: probabilities (T,), by default 0, 0.01, …, 1. Returns a dictionary of float64 arrays (T,):
+        threshold, dice, jaccard. A pixel counts as predicted where its probability is at or above the threshold, to the
+        width of a bin (exact at 0.5). NaN where neither mask holds a pixel.
+        """
+        thresholds = np.linspace(0, 1, 101) if thresholds is None else np.asarray(thresholds, float)
+        negatives, positives = self.counts()
+        first = _bins(thresholds.astype(np.float32))  # (T,)
+        true, false = (np.append(np.cumsum(side[::-1])[::-1], 0)[first] for side in (positives, negatives))
+        all_true = positives.sum()
+        return {
+            "threshold": thresholds,
+            "dice": _share(2.0 * true, true + false + all_true),
+            "jaccard": _share(1.0 * true, false + all_true),
+        }
+
+    # === Calibration ===
+
+    def brier(self):
+        """Mean squared difference of probability and truth."""
+        negatives, positives = self.counts()
+        centers = _centers()
+        error = negatives @ centers**2 + positives @ (1 - centers) ** 2
+        return float(_share(error, negatives.sum() + positives.sum()))
+
+    def reliability(self, bins=15):
+        """Mean probability, share of true pixels and number of pixels by equally wide bins of probability: (bins,) each."""
+        negatives, positives = self.counts()
+        centers = _centers()
+        place = np.minimum((centers * bins).astype(int), bins - 1)
+        pixels, true, sums = (
+            np.bincount(place, weights=x, minlength=bins)
+            for x in (negatives + positives, positives, (negatives + positives) * centers)
+        )
+        return _share(sums, pixels), _share(true, pixels), pixels.astype(np.int64)
+
+    def expected_calibration_error(self, bins=15):
+        """Mean over pixels of |share of true pixels - mean probability| of their bin (Guo et al., 2017, binary)."""
+        probability, share, pixels = self.reliability(bins)
+        return float(_share(np.nansum(np.abs(share - probability) * pixels), pixels.sum()))
+
+
+def _share(part, whole):
+    """part / whole as float64, NaN where whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
+    return np.divide(part, whole, out=np.full(part.shape, math.nan), where=whole != 0)
+
+
+def _thin(x, y, points):
+    """Indices of about `points` places spread evenly along a curve, both ends kept; all if there are no more."""
+    if points is None or len(x) <= points:
+        return np.arange(len(x))
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    return np.unique(np.append(np.searchsorted(length, np.linspace(0, length[-1], points - 1)), len(x) - 1))
