@@ -52,8 +52,10 @@ def convnext(x, width, blocks):
 def load_imagenet(encoder, network, weights):
     """Copy the weights of keras.applications.ConvNeXtTiny, whose layers come in the same order."""
     source = pretrained(keras.applications.ConvNeXtTiny, network, weights, input_shape=(32, 32, 3)).weights[:-2]
-    if len(source) != len(encoder.weights):
-        raise ValueError(f"{network}: ImageNet weights need blocks={BLOCKS} and width={WIDTH}; else use weights='none'")
+    if len(source) != len(encoder.weights) or source[0].shape != encoder.weights[0].shape:
+        raise ValueError(
+            f"{network}: ImageNet weights need an RGB image, blocks={BLOCKS} and width={WIDTH}; else use weights='none'"
+        )
     for target, value in zip(encoder.weights, source, strict=True):
         value = keras.ops.convert_to_numpy(value)
         # (7, 7, 1, C), a grouped convolution there, is (7, 7, C, 1), a depthwise one, here

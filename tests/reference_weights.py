@@ -40,21 +40,22 @@ def values(tensor, keras_layout=False):
     return z.reshape(shape)
 
 
-def set_weights(model, description, network):
-    """Give every tensor of the list to the layer that `models/originals.py` names; KeyError if there is none."""
+def set_weights(model, description):
+    """Give every tensor of the list to its layer by the rules of `models/originals.py` for the network `model.name`;
+    KeyError unless each tensor and each variable is met."""
     keras_layout = description.get("layout") == "keras"
     seen = set()
     for tensor in description["tensors"]:
-        found = originals.variable(model, network, tensor["name"])
+        found = originals.variable(model, model.name, tensor["name"])
         if found is None:
-            raise KeyError(f"{network}: no place for {tensor['name']}")
+            raise KeyError(f"{model.name}: no place for {tensor['name']}")
         layer, variable = found
         array = values(tensor, keras_layout)
         variable.assign(array if keras_layout else originals.layout(layer, array))
         seen.add(variable.path)
     missing = {v.path for v in model.weights if "seed_generator" not in v.path} - seen
     if missing:
-        raise KeyError(f"{network}: no reference tensor for {sorted(missing)}")
+        raise KeyError(f"{model.name}: no reference tensor for {sorted(missing)}")
 
 
 def relative_difference(ours, theirs):
