@@ -22,8 +22,8 @@ SHARES = (0.587, 0.073, 0.06, 0.263, 0.232)
 ROTATIONS = (11**0.5, 2**0.5, (5**0.5 - 1) / 2, 3**0.5, 7**0.5)
 MIN_SIDE = 32  # pixels
 GRID = 240  # rows of the grid that shapes and regions are computed on
-MAX_SIDE = 1500  # pixels; larger pictures are painted with this shorter side and enlarged; masks and grain are not
-MELANIN = np.float32([0.55, 1.0, 1.35])  # absorbance of red, green, blue per unit of melanin
+MAX_SIDE = 1500  # pixels; larger pictures are painted with this shorter side, then enlarged; masks and grain are not
+MELANIN = np.float32([0.52, 1.0, 1.45])  # absorbance of red, green, blue per unit of melanin
 BLOOD = np.float32([0.12, 1.0, 0.75])
 SKINS = np.float32([  # RGB of unpigmented skin under the lamp, white balance included; the last two are dark skin
     (238, 165, 152), (240, 150, 138), (236, 226, 206), (232, 214, 196), (212, 178, 150), (200, 165, 135),
@@ -49,7 +49,7 @@ class Frame:
         scale = side / min(height, width) if side else 1
         self.height, self.width = round(height * scale), round(width * scale)
         self.unit = min(self.height, self.width)  # pixels
-        self.aspect = height / self.unit * scale, width / self.unit * scale  # extent in units
+        self.extent = height / self.unit * scale, width / self.unit * scale  # height, width in units
 
     def coordinates(self):
         y = (np.arange(self.height, dtype=np.float32) + 0.5 - self.height / 2) / self.unit
@@ -72,7 +72,7 @@ class Frame:
         """Smooth random field (H, W), mean 0, deviation about 1, `cells` a unit; octaves halve size and strength."""
         field = 0
         for octave in range(octaves):
-            rows, columns = (max(2, round(cells * 2**octave * side)) for side in self.aspect)
+            rows, columns = (max(2, round(cells * 2**octave * side)) for side in self.extent)
             field = field + self.fit(rng.standard_normal((rows, columns), np.float32)) * 0.5**octave
         return field * np.float32(1.2)
 
@@ -99,7 +99,6 @@ class Lesion(NamedTuple):
     distance: np.ndarray  # to the border, units, positive inside
     spikes: np.ndarray  # streaks: radial fingers, 0 to 1
     sector: np.ndarray  # where the streaks are, positive inside
-    center: np.ndarray  # x, y, units
 
 
 def lesion_shape(rng, grid, streaks):
@@ -107,12 +106,13 @@ def lesion_shape(rng, grid, streaks):
     x, y = grid.coordinates()
     area = 0.14 * np.exp(0.95 * rng.standard_normal()) if rng.random() < 0.93 else rng.uniform(0.45, 0.88)
     area = float(np.clip(area, 0.008, 0.88))
-    radius = (area * grid.aspect[0] * grid.aspect[1] / pi) ** 0.5
-    reach = np.clip(np.float64(grid.aspect[::-1]) / 2 - 1.35 * radius, 0.02, None)  # stays inside, or nearly so
+    radius = (area * grid.extent[0] * grid.extent[1] / pi) ** 0.5
+    reach = np.clip(np.float64(grid.extent[::-1]) / 2 - 1.35 * radius, 0.02, None)  # stays inside, or nearly so
     center = np.clip(rng.normal(0, 0.09, 2), -reach, reach)
-    if rng.random() < 0.12:  # cut by the border
+    cut = rng.random() < 0.12  # by the border of the image
+    if cut:
         side = rng.integers(2)
-        center[side] = rng.choice([-1, 1]) * (grid.aspect[1 - side] / 2 - radius * rng.uniform(0.2, 0.8))
+        center[side] = rng.choice([-1, 1]) * (grid.extent[1 - side] / 2 - radius * rng.uniform(0.2, 0.8))
     turn, stretch = rng.uniform(0, pi), rng.uniform(1, 1.7) ** 0.5
     u = ((x - center[0]) * np.cos(turn) + (y - center[1]) * np.sin(turn)) / (radius * stretch)
     v = ((y - center[1]) * np.cos(turn) - (x - center[0]) * np.sin(turn)) * stretch / radius
@@ -120,11 +120,14 @@ def lesion_shape(rng, grid, streaks):
     outline = sum(rng.normal(0, 0.13 / (k - 1)) * np.cos(k * theta + rng.uniform(0, 2 * pi)) for k in range(2, 7))
     roughness = rng.uniform(0.05, 0.18)
     level = outline - rho + roughness * np.minimum(rho, 1) * grid.noise(rng, max(1.0, 1.1 / radius), octaves=4)
-    facing, width, fingers = rng.uniform(0, 2 * pi), rng.uniform(0.5, 1.6), rng.integers(22, 40)
-    wobble = grid.noise(rng, max(1.0, 1.5 / radius))
+    if not cut and area < 0.75:  # the border repels
+        outward = ((2 * x / grid.extent[1]) ** 4 + (2 * y / grid.extent[0]) ** 4) ** 0.25  # 1 at mid-side
+        level = level - 1.5 * ramp(outward, 0.7, 1.1)
     spikes = sector = np.zeros_like(level)
     if streaks:
-        sector = np.cos(theta - facing) - np.float32(np.cos(width))
+        width, fingers, wobble = rng.uniform(0.5, 1.6), rng.integers(22, 40), grid.noise(rng, max(1.0, 1.5 / radius))
+        border = theta[np.abs(level - np.quantile(level, 1 - area)) < 0.05]  # directions where the picture shows it
+        sector = np.cos(theta - rng.choice(border)) - np.float32(np.cos(width))
         spikes = ramp(np.cos(fingers * theta + 2 * wobble), -0.2, 0.9) * ramp(sector, 0, 0.15) * ramp(rho, 0.5, 0.9)
         level = level + 0.2 * spikes
     mask = (level > np.quantile(level[::2, ::2], 1 - area)).astype(np.uint8)
@@ -133,7 +136,7 @@ def lesion_shape(rng, grid, streaks):
     mask = cv2.drawContours(np.zeros_like(mask), [max(contours, key=cv2.contourArea)], -1, 1, -1)  # one piece, no holes
     inside, outside = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (mask, 1 - mask))
     distance = cv2.GaussianBlur((inside - outside) / grid.unit, (0, 0), 1.2)
-    return Lesion(radius, distance, spikes, sector, center)
+    return Lesion(radius, distance, spikes, sector)
 
 
 def patch(rng, grid, lesion, share):
@@ -176,22 +179,21 @@ def skin(rng, frame):
     color = SKINS[rng.integers(len(SKINS))] * rng.uniform(0.92, 1.05) * rng.uniform(0.97, 1.03, 3)
     furrows = np.abs(frame.noise(rng, rng.uniform(22, 45), octaves=2))
     fine = frame.noise(rng, 150)
-    melanin = 0.035 * frame.noise(rng, 3, octaves=4) + rng.uniform(0, 0.03) * furrows + rng.uniform(0.005, 0.02) * fine
+    melanin = 0.025 * frame.noise(rng, 3, octaves=4) + rng.uniform(0, 0.03) * furrows + rng.uniform(0.005, 0.02) * fine
     blood = rng.uniform(0.015, 0.05) * frame.noise(rng, 4, octaves=4)
     if rng.random() < 0.25:  # freckles and sun spots
-        melanin += rng.uniform(0.1, 0.22) * ramp(frame.noise(rng, rng.uniform(6, 14), octaves=2), 1.2, 2.6)
+        melanin += rng.uniform(0.1, 0.22) * ramp(frame.noise(rng, rng.uniform(6, 14), octaves=2), 1.0, 3.2)
     if rng.random() < 0.3:  # fine vessels: ridges of a smooth field
         ridge = 1 - ramp(np.abs(frame.noise(rng, 9, octaves=3)), 0, 0.13)
         blood += rng.uniform(0.1, 0.3) * ridge * ramp(frame.noise(rng, 4), 0, 1)
     return melanin, blood, np.minimum(color, 250).astype(np.float32)
 
 
-def paint_lesion(rng, frame, grid, lesion, melanin, blood, dark):
-    """Adds the lesion's pigment in place → its opacity (H, W) and the (opacity, color) layers to mix in."""
-    softness = lesion.radius * rng.uniform(0.04, 0.2) * np.exp(0.4 * grid.noise(rng, max(1.0, 0.8 / lesion.radius)))
+def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
+    """Adds the lesion's pigment in place → the (opacity (H, W), color) layers of veil and scar to mix in."""
+    softness = lesion.radius * rng.uniform(0.04, 0.26) * np.exp(0.4 * grid.noise(rng, max(1.0, 0.8 / lesion.radius)))
     edge = ramp(lesion.distance / softness, -1, 1)  # 0.5 on the border of the mask
     depth = np.clip(lesion.distance / lesion.radius, 0, 0.6)
-    density = np.clip(rng.lognormal(-0.25, 0.55), 0.55 if dark else 0.3, 2.0)
     mottle = grid.noise(rng, max(2.0, 2.5 / lesion.radius), octaves=4)
     amount = density * (0.75 + rng.uniform(0, 0.9) * depth) * np.clip(1 + rng.uniform(0.1, 0.3) * mottle, 0.6, 1.8)
     layers = []
@@ -210,20 +212,21 @@ def paint_lesion(rng, frame, grid, lesion, melanin, blood, dark):
     return layers
 
 
-def paint_attributes(rng, frame, grid, lesion, present, melanin):
-    """Adds the dermoscopic structures in place → {channel: field on the grid or (points, radii)}, and light layers."""
+def paint_attributes(rng, frame, grid, lesion, density, present, melanin):
+    """Adds the structures in place → {channel: field on the grid or (points, radii)}, (opacity, color) of cysts."""
     regions, layers = {}, []
     spacing = float(np.clip(lesion.radius * rng.uniform(0.08, 0.14), 0.015, 0.03))
     grain = float(np.clip(lesion.radius * 0.05, 0.006, 0.013))
+    contrast = min(1, 1.5 * density)
     if present[0]:
         regions[0] = patch(rng, grid, lesion, rng.uniform(0.25, 0.85))
         lines = honeycomb(rng, frame, spacing, 0.5) - np.float32(0.2)
-        strength = ramp(regions[0], -0.1, 0.6) * rng.uniform(0.3, 0.75) * (1 + 0.3 * grid.noise(rng, 4))
-        melanin += frame.fit(strength.astype(np.float32)) * lines
+        strength = ramp(regions[0], -0.1, 0.6) * (1 + 0.3 * grid.noise(rng, 4))
+        melanin += frame.fit(strength) * lines * np.float32(contrast * rng.uniform(0.3, 0.75))
     if present[1]:
         regions[1] = patch(rng, grid, lesion, rng.uniform(0.2, 0.45))
         holes = np.float32(0.55) - honeycomb(rng, frame, 1.6 * spacing, 0.8)
-        melanin += frame.fit(ramp(regions[1], 0, 0.4)) * holes * np.float32(rng.uniform(0.6, 0.9))
+        melanin += frame.fit(ramp(regions[1], 0, 0.4)) * holes * np.float32(contrast * rng.uniform(0.6, 0.9))
     if present[2]:
         band = 0.22 - np.abs(lesion.distance / lesion.radius - 0.1)
         regions[2] = np.minimum(lesion.sector, band)
@@ -238,15 +241,20 @@ def paint_attributes(rng, frame, grid, lesion, present, melanin):
     return regions, layers
 
 
+def drawing(frame):
+    """A raster fine enough for thin lines, and an empty layer on it."""
+    fine = Frame(frame.height, frame.width, max(480, frame.unit))
+    return fine, np.zeros((fine.height, fine.width), np.uint8)
+
+
 def hair(rng, frame):
     """Curved, tapering hairs that share a direction → opacity (H, W), 0 to 1."""
     kind = rng.choice(5, p=(0.48, 0.27, 0.13, 0.06, 0.06))
     count = int((0, rng.integers(2, 9), rng.integers(12, 30), rng.integers(35, 80), rng.integers(40, 110))[kind])
     length, width = (0.05, 0.007) if kind == 4 else (0.55, 0.006)  # kind 4: stubble
-    fine = Frame(frame.height, frame.width, max(480, frame.unit))
-    layer = np.zeros((fine.height, fine.width), np.uint8)
+    fine, layer = drawing(frame)
     t = np.linspace(0, 1, 14)[:, None]  # (14, 1)
-    starts = rng.uniform(-0.6, 0.6, (count, 2)) * fine.aspect[::-1]
+    starts = rng.uniform(-0.6, 0.6, (count, 2)) * fine.extent[::-1]
     turns = rng.uniform(0, 2 * pi) + rng.normal(0, 0.45, count) + pi * (rng.random(count) < 0.2)
     lengths, bends = length * rng.lognormal(0, 0.45, count), rng.normal(0, 0.5, count)
     widths = width * rng.uniform(0.4, 1.0, count) * rng.uniform(0.6, 1)
@@ -260,11 +268,10 @@ def hair(rng, frame):
 
 def ruler(rng, frame):
     """A scale engraved in the dermoscope's glass, near the lower border → opacity (H, W), 0 to 1."""
-    fine = Frame(frame.height, frame.width, max(480, frame.unit))
-    layer = np.zeros((fine.height, fine.width), np.uint8)
+    fine, layer = drawing(frame)
     turn, length, ticks = rng.normal(0, 0.2), rng.uniform(0.35, 0.6), 20
     along, up = np.float64([np.cos(turn), np.sin(turn)]), np.float64([np.sin(turn), -np.cos(turn)])
-    start = np.float64([rng.uniform(-0.3, 0.1) - length / 2, fine.aspect[0] / 2 - rng.uniform(0.1, 0.2)])
+    start = np.float64([rng.uniform(-0.3, 0.1) - length / 2, fine.extent[0] / 2 - rng.uniform(0.1, 0.2)])
     feet = start + along * np.linspace(0, length, ticks + 1)[:, None]  # (21, 2)
     heights = np.where(np.arange(ticks + 1) % 10 == 0, 0.035, 0.02)[:, None]
     lines = np.stack([feet, feet + up * heights], axis=1)  # (21, 2, 2)
@@ -277,7 +284,7 @@ def ruler(rng, frame):
 def glints(rng, frame):
     """Air bubbles (rings) and gleams of the gel → opacity of white (H, W), 0 to 1."""
     count = rng.integers(3, 22)
-    points = rng.uniform(-0.5, 0.5, (count, 2)) * frame.aspect[::-1]
+    points = rng.uniform(-0.5, 0.5, (count, 2)) * frame.extent[::-1]
     radii = np.minimum(rng.lognormal(-4.6, 0.5, count), 0.03)
     rim = cv2.subtract(frame.disks(points, radii), frame.disks(points, radii * 0.8)) * np.float32(0.3 / 255)
     gleam = frame.disks(points - radii[:, None] * 0.4, radii * 0.25) * np.float32(0.8 / 255)
@@ -287,9 +294,9 @@ def glints(rng, frame):
 def lamp(rng, frame, grid, lesion):
     """Brightness (H, W, 1): an uneven lamp, dark corners, or the round field of a dermoscope on black."""
     x, y = grid.coordinates()
-    tilt = rng.normal(0, 0.09, 2)
+    tilt = rng.normal(0, 0.06, 2)
     light = 1 + tilt[0] * x + tilt[1] * y - rng.uniform(0, 0.25) * (x * x + y * y)
-    corner = float(np.hypot(*grid.aspect)) / 2
+    corner = float(np.hypot(*grid.extent)) / 2
     kind = rng.choice(3, p=(0.45, 0.4, 0.15))
     if kind:
         distance, soft = np.hypot(x, y), rng.uniform(0.02, 0.08)
@@ -302,8 +309,10 @@ def lamp(rng, frame, grid, lesion):
 def paint(rng, frame, grid, lesion, present):
     """The picture without grain: float32 (H, W, 3), 0 to 255, and the attribute regions."""
     melanin, blood, color = skin(rng, frame)
-    layers = paint_lesion(rng, frame, grid, lesion, melanin, blood, color.mean() < DARK_SKIN)
-    regions, cysts = paint_attributes(rng, frame, grid, lesion, present, melanin)
+    faintest = 0.5 if color.mean() < DARK_SKIN else 0.2 + 0.3 * min(lesion.radius, 0.5)
+    density = float(np.clip(rng.lognormal(-0.5, 0.6), faintest, 2))  # melanin of the lesion
+    layers = paint_lesion(rng, frame, grid, lesion, density, melanin, blood)
+    regions, cysts = paint_attributes(rng, frame, grid, lesion, density, present, melanin)
     absorbance = np.maximum(melanin, -0.15)[..., None] * MELANIN + blood[..., None] * BLOOD  # (H, W, 3)
     image = color * np.exp(-absorbance)
     layers += cysts
@@ -319,15 +328,17 @@ def paint(rng, frame, grid, lesion, present):
     return image * lamp(rng, frame, grid, lesion), regions
 
 
+def check(seed, height, width):
+    if seed < 0 or min(height, width) < MIN_SIDE:
+        raise ValueError(f"phantoms need seed ≥ 0 and sides ≥ {MIN_SIDE} pixels, got {seed=}, {height=}, {width=}")
+
+
 def phantom(seed, height, width):
-    """The phantom of this seed (an integer ≥ 0) at height × width pixels; ValueError for sides below 32 pixels.
+    """The phantom of this seed (an integer ≥ 0) at height × width pixels; ValueError for a side below 32 pixels.
 
     A pure function of its arguments. Lesions cover 0.5 to 90 % of the image; attributes have the shares of SHARES.
     """
-    if seed < 0 or min(height, width) < MIN_SIDE:
-        raise ValueError(
-            f"phantom needs a seed ≥ 0 and sides of at least {MIN_SIDE} pixels, got {seed=}, {height=}, {width=}"
-        )
+    check(seed, height, width)
     rng = np.random.default_rng([2018, seed])
     present = [(seed * rotation) % 1 < share for rotation, share in zip(ROTATIONS, SHARES, strict=True)]
     full, grid = Frame(height, width), Frame(height, width, GRID)

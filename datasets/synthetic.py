@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.phantoms import ATTRIBUTES, phantom
+from datasets.phantoms import ATTRIBUTES, check, phantom
 
 VERSION = 1  # raise it when the same seed gives another picture: folders written before are then refused
 SPLITS = {"train": ("Training", 0), "val": ("Validation", 5_000_000), "test": ("Test", 7_500_000)}  # folder, first id
@@ -54,6 +54,7 @@ def write(root, counts, size=(192, 256), seed=0):
     root, size = Path(root), [int(side) for side in size]
     if unknown := set(counts) - set(SPLITS):
         raise ValueError(f"unknown splits {sorted(unknown)}: expected some of {list(SPLITS)}")
+    check(seed, *size)
     wanted = {"version": VERSION, "size": size, "seed": seed, "counts": dict(counts)}
     note = root / "synthetic.json"
     if note.exists() and json.loads(note.read_text()) != wanted:
