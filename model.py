@@ -1,10 +1,15 @@
 """The networks: build one by name, load a saved one, list them all.
 
-    python model.py            the table of networks
-    python model.py NAME       the layers of one
+    python model.py                                the table of networks (a minute)
+    python model.py NAME                           the layers of one at its published size
+    python model.py NAME --input-shape 128x128x3   … at another size
+
+The table gives the trainable parameters, the operations of convolutions and matrix products for one image (2 for a
+multiply-add) and the peak memory of its maps in inference (float32, without the weights), both at the published size.
 
 A new network is one file in `models/` and one line in REGISTRY.
 """
+import argparse
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,9 +17,12 @@ from pathlib import Path
 
 import keras
 
+from models.adstnet import adstnet
+from models import cost
 from models.as_net import as_net
 from models.attention_unet import attention_unet
 from models.convnext_unet import convnext_unet
+from models.jaal_net import da_net, lf_net
 from models.residual_unet import residual_unet
 from models.unet import unet
 
@@ -36,9 +44,21 @@ class Network:
     options: dict = field(default_factory=dict)
 
     def defaults(self):
-        """Every option with its default value."""
+        """Every option with its default value; a builder's `**` stands for the options of its backbone."""
         parameters = inspect.signature(self.builder).parameters.values()
-        return {p.name: p.default for p in parameters if p.name not in ("input_shape", "name")} | self.options
+        named = [p for p in parameters if p.name not in ("input_shape", "name") and p.kind is not p.VAR_KEYWORD]
+        return {p.name: p.default for p in named} | self.options
+
+    def takes_backbone(self):
+        """Whether options that the network does not know are those of its backbone."""
+        return "backbone" in self.defaults()
+
+
+def adstnet_around(input_shape, backbone="unet16", name="adstnet", **options):
+    """AdSTNet's head around a one-channel network of the registry, named `backbone` and built with `options`."""
+    if backbone == name:
+        raise ValueError(f"{name}: the backbone must be another network: {', '.join(n for n in names() if n != name)}")
+    return adstnet(build(backbone, input_shape, **{"classes": 1, **options}), name=name)
 
 
 TASK2 = "ISIC 2018 Task 2 study"
@@ -50,6 +70,9 @@ REGISTRY = {
     "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32),
     "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit"),
     "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16),
+    "adstnet": Network(adstnet_around, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
+    "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax"),
+    "da_net": Network(da_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
     "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000),
     "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
     "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
@@ -69,7 +92,8 @@ def build(name, input_shape=None, **options):
     Args:
         name: one of `names()`.
         input_shape: (H, W, C); None means the published one.
-        options: keyword arguments of the network's builder, such as `classes=5` or `width=16`.
+        options: keyword arguments of the network's builder, such as `classes=5` or `width=16`; for `adstnet` also
+            those of its `backbone`.
 
     Returns: a functional keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes).
 
@@ -80,7 +104,7 @@ def build(name, input_shape=None, **options):
     network = REGISTRY[name]
     known = network.defaults()
     unknown = sorted(set(options) - set(known))
-    if unknown:
+    if unknown and not network.takes_backbone():
         listing = ", ".join(f"{key}={value!r}" for key, value in known.items())
         raise ValueError(f"{name} has no option {', '.join(unknown)}; there are, with their defaults: {listing}")
     return network.builder(input_shape or network.input_shape, name=name, **{**known, **options})
@@ -91,3 +115,61 @@ def load(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
     return keras.models.load_model(path, compile=False)
+
+
+def untrained(name, input_shape=None):
+    """Build a network of the registry from random weights."""
+    options = {"weights": "none"} if "weights" in REGISTRY[name].defaults() else {}
+    return build(name, input_shape, **options)
+
+
+def print_table():
+    """Print a line for every network."""
+    titles = ("network", "parameters", "GFLOPs", "peak MiB", "published size", "pixels", "source")
+    line = "{:26}{:>12}{:>9}{:>10}  {:16}{:13}{}"
+    print(line.format(*titles))
+    for name, entry in REGISTRY.items():
+        network = untrained(name)
+        ops = cost.operations(network)
+        gflops, mebibytes = cost.flops(ops) / 1e9, cost.peak_activation_bytes(ops) / 2**20
+        size = " × ".join(str(n) for n in entry.input_shape)
+        cells = (f"{cost.parameters(network):,}", f"{gflops:.2f}", f"{mebibytes:.1f}", size, entry.normalization)
+        print(line.format(name, *cells, entry.source), flush=True)
+        keras.backend.clear_session()
+
+
+def print_layers(network):
+    """Print a line for every layer, and the count of trainable parameters."""
+    line = "{:32}{:24}{:24}{:>12}"
+    print(line.format("layer", "class", "output", "parameters"))
+    for layer in network.layers:
+        print(line.format(layer.name, type(layer).__name__, str(layer.output.shape), f"{layer.count_params():,}"))
+    print(f"{cost.parameters(network):,} trainable parameters")
+
+
+def shape(text):
+    """Parse "HxWxC"."""
+    sizes = text.lower().split("x")
+    if len(sizes) != 3 or not all(n.isdigit() for n in sizes):
+        raise argparse.ArgumentTypeError(f"expected HxWxC such as 192x256x3, got {text!r}")
+    return tuple(int(n) for n in sizes)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
+    parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
+    parser.add_argument("--input-shape", type=shape, help="HxWxC; default: the published size")
+    args = parser.parse_args(argv)
+    if args.name is None:
+        return print_table()
+    if args.name not in REGISTRY:
+        parser.error(f"no network named {args.name!r}; there are: {', '.join(names())}")
+    try:
+        network = untrained(args.name, args.input_shape)
+    except ValueError as error:
+        parser.error(str(error))
+    print_layers(network)
+
+
+if __name__ == "__main__":
+    main()
