@@ -27,7 +27,7 @@ def adstnet(backbone, width=16, name="adstnet"):
     backbone's own map. `bare_backbone` takes the head off again.
     """
     x = backbone.output
-    if isinstance(x, (dict, list)) or len(x.shape) != 4 or x.shape[-1] != 1:
+    if isinstance(x, (dict, list)) or x.shape[1:] != (*backbone.input.shape[1:3], 1):
         received = x if isinstance(x, (dict, list)) else x.shape
         raise ValueError(f"{name}: the backbone must give one logit map (B, H, W, 1), {backbone.name} gives {received}")
     core = SpatialReconstruction(name="core_sru")(widen(x, width, "core"))

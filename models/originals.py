@@ -1,7 +1,7 @@
 """Where the weights of the original networks belong in ours: the names of their tensors, the layouts of their arrays.
 
 `RULES[network]` are (pattern, replacement) pairs, applied in turn to a tensor's name without its last part; the
-result is the name of our layer. Networks of one study share their rules.
+result is the name of our layer (layer/part for a layer inside a layer). Networks of one study share their rules.
 """
 import re
 
@@ -56,9 +56,35 @@ ATTRIBUTES = [
     (r"\.block\.3$", "_expand"),
     (r"\.block\.5$", "_reduce"),
 ]
+SACA = [
+    (r"SRU\.gn", "sru/norm"),
+    (r"CRU\.squeeze", "cru_squeeze"),
+    (r"CRU\.GWC", "cru_grouped"),
+    (r"CRU\.PWC", "cru_pointwise"),
+]
+CONV_GLU = [(r"fc(\d)", r"glu_linear\1"), (r"dwconv\.dwconv", "glu_depthwise")]
+ADSTNET = [
+    ("^shrink", "core"),
+    ("^binarize", "binary"),
+    (r"^(core|binary)\.3\.", r"\1_"),
+    (r"^(core|binary)\.4$", r"\1_norm2"),
+    (r"^(core|binary)\.6$", r"\1_conv2"),
+    *SACA,
+    *CONV_GLU,
+    (r"^backbone\.", ""),
+    *UNET16,
+]
+DA_NET = [
+    ("^convinput$", "conv_input"),
+    (r"^sa\.(\w+)_conv$", r"position/\1"),
+    ("^sa$", "position"),
+    ("^sc$", "channel"),
+]
 RULES = {
     "as_net": AS_NET,
     "unet16": UNET16,
+    "adstnet": ADSTNET,
+    "da_net": DA_NET,
     "ham10000_unet": HAM10000,
     "attributes_unet": ATTRIBUTES,
     "attributes_residual_unet": ATTRIBUTES,
@@ -79,11 +105,13 @@ def layer_name(network, module):
 
 def variable(model, network, name):
     """The layer and the variable of `model` that hold the tensor `name` of the original `network`, or None."""
-    module, part = re.fullmatch(r"(.*)[./](\w+)", name).groups()
+    module, part = re.fullmatch(r"(?:(.*)[./])?(\w+)", name).groups(default="")
     if part == "layer_scale":  # a tensor of the block itself
         module, part = name, "weight"
-    wanted = layer_name(network, module)
+    wanted, *inner = layer_name(network, module).split("/")
     layer = next((layer for layer in model.layers if layer.name == wanted), None)
+    for attribute in inner:
+        layer = getattr(layer, attribute, None)
     if isinstance(layer, NORMS):
         part = NORM_PARTS.get(part, part)
     elif part == "weight":
