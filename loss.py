@@ -122,6 +122,73 @@ class WBCE(_Loss):
         return _image_mean(_cross_entropy(masks, logits, _per_class("weight", self.weight, logits.shape[-1])))
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class Focal(_Loss):
+    """Mean over pixels of -α (1 - p)^γ log p where y = 1, of -(1 - α) p^γ log(1 - p) where y = 0 (Lin et al., 2017)."""
+
+    parameters = ("alpha", "gamma")
+
+    def __init__(self, alpha=0.25, gamma=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = _positive("alpha", alpha)
+        self.gamma = _positive("gamma", gamma)
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}")
+
+    def per_image(self, masks, logits):
+        wrong = _cross_entropy(1.0 - masks, logits)  # -log of the probability of the wrong answer
+        alpha = self.alpha * masks + (1.0 - self.alpha) * (1.0 - masks)
+        return _image_mean(alpha * ops.exp(-self.gamma * wrong) * _cross_entropy(masks, logits))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Lovasz(_Loss):
+    """Lovász hinge (Berman et al., 2018): the convex surrogate of Jaccard, per image and class; mean over classes."""
+
+    def per_image(self, masks, logits):
+        shape = (*ops.shape(logits)[:1], logits.shape[-1], -1)
+        masks, logits = (ops.reshape(ops.transpose(x, (0, 3, 1, 2)), shape) for x in (masks, logits))  # (B, C, H·W)
+        errors = 1.0 - logits * (2.0 * masks - 1.0)
+        order = ops.argsort(-errors, axis=-1)
+        errors, true = (ops.take_along_axis(x, order, axis=-1) for x in (errors, masks))
+        # 1. Jaccard loss when the n worst pixels are wrong, n = 1 … H·W; 2. its steps weigh the errors.
+        missed, false = ops.cumsum(true, axis=-1), ops.cumsum(1.0 - true, axis=-1)
+        area = ops.sum(true, axis=-1, keepdims=True)
+        losses = 1.0 - (area - missed) / (area + false)
+        steps = ops.concatenate([losses[..., :1], losses[..., 1:] - losses[..., :-1]], axis=-1)
+        return ops.mean(ops.sum(ops.relu(errors) * steps, axis=-1), axis=-1)  # (B,)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Boundary(_Loss):
+    """Cross-entropy plus Jaccard with more weight near the outline, the structure loss of F3Net (Wei et al., 2020):
+    w = 1 + `weight` · |mean of y over a square of `window` pixels - y|. Means leave out what lies beyond the image."""
+
+    parameters = ("weight", "window")
+
+    def __init__(self, weight=5.0, window=31, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = _positive("weight", weight)
+        if type(window) is not int or window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be an odd whole number of pixels, got {window!r}")
+        self.window = window
+
+    def per_image(self, masks, logits):
+        means = masks
+        for window in ((self.window, 1), (1, self.window)):  # two passes give the square's mean
+            means = ops.average_pool(means, window, strides=1, padding="same", data_format="channels_last")
+        weights = 1.0 + self.weight * ops.abs(means - masks)
+        probabilities = ops.sigmoid(logits)
+
+        def area(values):
+            return ops.sum(weights * values, axis=(1, 2))  # (B, C)
+
+        entropy = area(_cross_entropy(masks, logits)) / ops.sum(weights, axis=(1, 2))
+        overlap = area(probabilities * masks)
+        jaccard = (overlap + 1.0) / (area(probabilities + masks) - overlap + 1.0)
+        return ops.mean(entropy + 1.0 - jaccard, axis=-1)  # (B,)
+
+
 # === Overlap losses ===
 
 
@@ -189,6 +256,38 @@ class BatchJaccard(Jaccard):
     pooled = True
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class Tversky(_Overlap):
+    """1 - (tp + ε) / (tp + α fp + β fn + ε) of soft areas, per image and class (Salehi et al., 2017); β above α favors
+    sensitivity."""
+
+    parameters = ("alpha", "beta", *_Overlap.parameters)
+
+    def __init__(self, alpha=0.3, beta=0.7, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = _positive("alpha", alpha)
+        self.beta = _positive("beta", beta)
+
+    def score(self, overlap, predicted, true):
+        errors = self.alpha * (predicted - overlap) + self.beta * (true - overlap)
+        return (overlap + self.epsilon) / (overlap + errors + self.epsilon)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FocalTversky(Tversky):
+    """(Tversky loss)^γ per image and class (Abraham and Khan, 2019, whose 1/γ = 3/4 is our γ)."""
+
+    parameters = ("gamma", *Tversky.parameters)
+
+    def __init__(self, gamma=0.75, **kwargs):
+        super().__init__(**kwargs)
+        self.gamma = _positive("gamma", gamma)
+
+    def from_score(self, score):
+        loss = 1.0 - score
+        return loss * (loss + 1e-7) ** (self.gamma - 1.0)  # the gradient stays finite at a loss of 0
+
+
 # === Sums and specs ===
 
 
@@ -223,6 +322,11 @@ LOSSES = {
     "jaccard": Jaccard,
     "batch_dice": BatchDice,
     "batch_jaccard": BatchJaccard,
+    "tversky": Tversky,
+    "focal_tversky": FocalTversky,
+    "focal": Focal,
+    "lovasz": Lovasz,
+    "boundary": Boundary,
 }
 
 
