@@ -18,7 +18,6 @@ from pathlib import Path
 import keras
 
 from models.adstnet import adstnet
-from models import cost
 from models.as_net import as_net
 from models.attention_unet import attention_unet
 from models.convnext_unet import convnext_unet
@@ -125,6 +124,8 @@ def untrained(name, input_shape=None):
 
 def print_table():
     """Print a line for every network."""
+    from models import cost  # needs TensorFlow, which the networks themselves do not
+
     titles = ("network", "parameters", "GFLOPs", "peak MiB", "published size", "pixels", "source")
     line = "{:26}{:>12}{:>9}{:>10}  {:16}{:13}{}"
     print(line.format(*titles))
@@ -140,10 +141,13 @@ def print_table():
 
 def print_layers(network):
     """Print a line for every layer, and the count of trainable parameters."""
+    from models import cost
+
     line = "{:32}{:24}{:24}{:>12}"
     print(line.format("layer", "class", "output", "parameters"))
     for layer in network.layers:
-        print(line.format(layer.name, type(layer).__name__, str(layer.output.shape), f"{layer.count_params():,}"))
+        shapes = " ".join(str(tensor.shape) for tensor in keras.tree.flatten(layer.output))
+        print(line.format(layer.name, type(layer).__name__, shapes, f"{layer.count_params():,}"))
     print(f"{cost.parameters(network):,} trainable parameters")
 
 
