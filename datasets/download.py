@@ -23,7 +23,7 @@ from tqdm import tqdm
 TRIES = 5  # connections in a row that bring nothing new before giving up
 PAUSE = 1.0  # seconds before the second try, doubled for each further one
 TIMEOUT = (10, 60)  # seconds: to connect, between two pieces of data
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 16  # bytes; a connection that breaks off loses less than this
 _BAR = {"unit": "B", "unit_scale": True, "disable": None, "leave": False}
 
 
