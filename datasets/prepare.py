@@ -18,6 +18,7 @@ from datasets.declaration import find_pairs
 
 REVISION = 1  # of the preparation: raise it when the same files would give other arrays
 MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
+SHOWN = 20  # of the skipped files in the summary of a split
 
 
 def prepare(declaration, root, size, archives=None, on_error="stop"):
@@ -59,7 +60,10 @@ def prepare(declaration, root, size, archives=None, on_error="stop"):
 
 
 def _find(declaration, place, open_files):
-    pairs, problems, notes = find_pairs(declaration, lambda name: open_files(place, name))
+    try:
+        pairs, problems, notes = find_pairs(declaration, lambda name: open_files(place, name))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"in '{place}': {error}") from None
     empty = [split for split, found in pairs.items() if not found and not problems[split]]
     if not pairs or len(empty) == len(pairs):
         wanted = ", ".join(name for part in declaration.parts.values() for name in part.images)
@@ -208,7 +212,9 @@ def describe(meta, root):
                 f"    {name}: quartiles of the area {spread} % of the image, "
                 f"from {minimum:.1f} to {maximum:.1f}; {area['empty']} empty masks"
             )
-        lines += [f"    skipped: {message}" for message in part["skipped"]]
+        lines += [f"    skipped: {message}" for message in part["skipped"][:SHOWN]]
+        if len(part["skipped"]) > SHOWN:
+            lines.append(f"    skipped: {len(part['skipped']) - SHOWN} more, all listed in {root}/meta.json")
     lines += [f"  {note}" for note in meta["notes"]]
     return lines
 
