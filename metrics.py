@@ -50,20 +50,24 @@ def counts(truth, prediction):
     truth, prediction: masks of {0, 1} or bool, (N, H, W, C) or (N, H, W), of one shape; memory-mapped arrays are read
     image by image. Returns Counts of int64 (N, C). Raises ValueError for other shapes or values.
     """
+    classes = truth.shape[3] if len(truth.shape) == 4 else 1
+    sums = np.zeros((3, len(truth), classes), np.int64)  # both, truth, prediction
+    for i, (true, predicted) in enumerate(mask_pairs(truth, prediction)):
+        for c in range(classes):
+            sums[:, i, c] = [np.count_nonzero(x) for x in (true[c] & predicted[c], true[c], predicted[c])]
+    both, true, predicted = sums
+    return Counts(both, predicted - both, true - both, math.prod(truth.shape[1:3]) - true - predicted + both)
+
+
+def mask_pairs(truth, prediction):
+    """Yields truth and prediction of each image as bool (C, H, W); arguments and errors as for `counts`."""
     if truth.shape != prediction.shape or len(truth.shape) not in (3, 4):
         raise ValueError(
             "truth and prediction must have one shape, (images, height, width) or (images, height, width, classes), "
             f"got {tuple(truth.shape)} and {tuple(prediction.shape)}"
         )
-    images, height, width = truth.shape[:3]
-    classes = truth.shape[3] if len(truth.shape) == 4 else 1
-    sums = np.zeros((3, images, classes), np.int64)  # both, truth, prediction
-    for i in range(images):
-        true, predicted = _planes(truth[i], "truth"), _planes(prediction[i], "prediction")  # (classes, H, W)
-        for c in range(classes):
-            sums[:, i, c] = [np.count_nonzero(x) for x in (true[c] & predicted[c], true[c], predicted[c])]
-    both, true, predicted = sums
-    return Counts(both, predicted - both, true - both, height * width - true - predicted + both)
+    for true, predicted in zip(truth, prediction, strict=True):
+        yield _planes(true, "truth"), _planes(predicted, "prediction")
 
 
 def _planes(mask, name):
@@ -86,6 +90,22 @@ def soft_counts(truth, probabilities):
     truth, probabilities = np.asarray(truth, np.float64), np.asarray(probabilities, np.float64)
     both, true, predicted = (x.sum(axis=(1, 2)) for x in (truth * probabilities, truth, probabilities))  # (N, C)
     return Counts(both, predicted - both, true - both, math.prod(truth.shape[1:3]) - true - predicted + both)
+
+
+def threshold_counts(truth, probabilities, thresholds):
+    """Counts of each image at many thresholds; of them, `jaccard(c, "image_per_class")` is the curve of the image mean.
+
+    truth: masks of {0, 1}, probabilities: floats in [0, 1], both (N, H, W); thresholds: rising (T,). Predicted is what
+    lies at or above a threshold. Returns Counts of int64 (N, T).
+    """
+    edges = np.asarray(thresholds, np.float32)
+    rows = []
+    for true, scores in zip(truth, np.asarray(probabilities, np.float32), strict=True):
+        true = _planes(true, "truth")[0]
+        positives, negatives = np.sort(scores[true]), np.sort(scores[~true])
+        tp, fp = (side.size - np.searchsorted(side, edges) for side in (positives, negatives))  # (T,) each
+        rows.append((tp, fp, positives.size - tp, negatives.size - fp))
+    return Counts(*np.array(rows, np.int64).reshape(-1, 4, edges.size).swapaxes(0, 1))
 
 
 def concatenate(parts):
