@@ -111,8 +111,9 @@ def contour_overlay(image, mask, color=(0, 255, 0), thickness=None):
 # === Score curves ===
 
 
-def _square(title, xlabel, ylabel):
-    figure = Figure(figsize=(5.2, 5.6), layout="constrained")
+def _square(title, xlabel, ylabel, entries):
+    """A figure for two shares, with room below for so many lines of legend."""
+    figure = Figure(figsize=(5.2, 5.4 + 0.25 * entries), layout="constrained")
     axes = figure.add_subplot()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     _tidy(axes)
@@ -127,7 +128,8 @@ def _tidy(axes):
 
 def roc(curves, path, title="ROC, pooled over pixels"):
     """Receiver operating characteristic. curves: {name: (false positive rates, true positive rates, area)}."""
-    figure, axes = _square(title, "False positive rate (1 − specificity)", "True positive rate (sensitivity)")
+    labels = "False positive rate (1 − specificity)", "True positive rate (sensitivity)"
+    figure, axes = _square(title, *labels, len(curves) + 1)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1.2, label="chance, area 0.5000")
     for k, (name, (x, y, area)) in enumerate(curves.items()):
         axes.plot(x, y, color=PALETTE[k % len(PALETTE)], linewidth=1.8, label=f"{name}, area {area:.4f}")
@@ -137,7 +139,7 @@ def roc(curves, path, title="ROC, pooled over pixels"):
 
 def precision_recall(curves, path, title="Precision and recall, pooled over pixels"):
     """Precision-recall curves. curves: {name: (recalls, precisions, average precision, share of positive pixels)}."""
-    figure, axes = _square(title, "Recall (sensitivity)", "Precision")
+    figure, axes = _square(title, "Recall (sensitivity)", "Precision", len(curves))
     for k, (name, (x, y, area, prevalence)) in enumerate(curves.items()):
         color = PALETTE[k % len(PALETTE)]
         axes.plot(x, y, color=color, linewidth=1.8, label=f"{name}, area {area:.4f} (chance {prevalence:.4f})")
