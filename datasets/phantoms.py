@@ -8,7 +8,7 @@ aspect ratio).
     image, lesion, attributes = phantom(seed=7, height=192, width=256)
 """
 
-from math import pi
+from math import cos, pi, sin
 from typing import NamedTuple
 
 import cv2
@@ -114,24 +114,24 @@ def lesion_shape(rng, grid, streaks):
         side = rng.integers(2)
         center[side] = rng.choice([-1, 1]) * (grid.extent[1 - side] / 2 - radius * rng.uniform(0.2, 0.8))
     turn, stretch = rng.uniform(0, pi), rng.uniform(1, 1.7) ** 0.5
-    u = ((x - center[0]) * np.cos(turn) + (y - center[1]) * np.sin(turn)) / (radius * stretch)
-    v = ((y - center[1]) * np.cos(turn) - (x - center[0]) * np.sin(turn)) * stretch / radius
-    rho, theta = cv2.cartToPolar(u, v)
+    u, v = x - np.float32(center[0]), y - np.float32(center[1])
+    rho, theta = cv2.cartToPolar((u * cos(turn) + v * sin(turn)) / stretch, (v * cos(turn) - u * sin(turn)) * stretch)
+    rho /= radius
     outline = sum(rng.normal(0, 0.13 / (k - 1)) * np.cos(k * theta + rng.uniform(0, 2 * pi)) for k in range(2, 7))
-    roughness = rng.uniform(0.05, 0.18)
-    level = outline - rho + roughness * np.minimum(rho, 1) * grid.noise(rng, max(1.0, 1.1 / radius), octaves=4)
+    rough = rng.uniform(0.05, 0.18) * grid.noise(rng, max(1.0, 1.1 / radius), octaves=4)
+    level = outline - rho + rough * np.minimum(rho, 1)
     if not cut and area < 0.75:  # the border repels
-        outward = ((2 * x / grid.extent[1]) ** 4 + (2 * y / grid.extent[0]) ** 4) ** 0.25  # 1 at mid-side
-        level = level - 1.5 * ramp(outward, 0.7, 1.1)
+        outward = np.square(np.square(2 * x / grid.extent[1])) + np.square(np.square(2 * y / grid.extent[0]))
+        level = level - 1.5 * ramp(np.sqrt(np.sqrt(outward)), 0.7, 1.1)  # outward: 1 at mid-side
     spikes = sector = np.zeros_like(level)
     if streaks:
-        width, fingers, wobble = rng.uniform(0.5, 1.6), rng.integers(22, 40), grid.noise(rng, max(1.0, 1.5 / radius))
+        width, fingers = rng.uniform(0.5, 1.6), int(rng.integers(22, 40))
+        fan = np.cos(fingers * theta + 2 * grid.noise(rng, max(1.0, 1.5 / radius)))
         border = theta[np.abs(level - np.quantile(level, 1 - area)) < 0.05]  # directions where the picture shows it
         sector = np.cos(theta - rng.choice(border)) - np.float32(np.cos(width))
-        spikes = ramp(np.cos(fingers * theta + 2 * wobble), -0.2, 0.9) * ramp(sector, 0, 0.15) * ramp(rho, 0.5, 0.9)
+        spikes = ramp(fan, -0.2, 0.9) * ramp(sector, 0, 0.15) * ramp(rho, 0.5, 0.9)
         level = level + 0.2 * spikes
-    mask = (level > np.quantile(level[::2, ::2], 1 - area)).astype(np.uint8)
-    mask = cv2.medianBlur(mask, 3)
+    mask = cv2.medianBlur((level > np.quantile(level, 1 - area)).astype(np.uint8), 5)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     mask = cv2.drawContours(np.zeros_like(mask), [max(contours, key=cv2.contourArea)], -1, 1, -1)  # one piece, no holes
     inside, outside = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (mask, 1 - mask))
@@ -150,12 +150,9 @@ def honeycomb(rng, frame, spacing, wildness):
     """Net of lines, 1 on them and 0 in the holes: the low values of three warped plane waves at 120°."""
     x, y = frame.coordinates()
     x, y = (c + frame.noise(rng, 0.25 / spacing, octaves=2) * np.float32(spacing * wildness) for c in (x, y))
-    turn = rng.uniform(0, pi)
-    waves = sum(
-        np.cos(np.float32(2 * pi / spacing) * (x * np.float32(np.cos(a)) + y * np.float32(np.sin(a))))
-        for a in turn + np.arange(3) * 2 * pi / 3
-    )
-    return ramp(-waves, -0.4, 1.1)
+    angles = rng.uniform(0, pi) + np.arange(3) * 2 * pi / 3
+    waves = np.float32(2 * pi / spacing * np.stack([np.cos(angles), np.sin(angles)], -1))  # (3, 2)
+    return ramp(-sum(np.cos(x * kx + y * ky) for kx, ky in waves), -0.4, 1.1)
 
 
 def dots(rng, grid, lesion, count, radius, clusters):
@@ -177,9 +174,8 @@ def dots(rng, grid, lesion, count, radius, clusters):
 def skin(rng, frame):
     """Melanin, blood (H, W) and the color of the lit skin (3,)."""
     color = SKINS[rng.integers(len(SKINS))] * rng.uniform(0.92, 1.05) * rng.uniform(0.97, 1.03, 3)
-    furrows = np.abs(frame.noise(rng, rng.uniform(22, 45), octaves=2))
-    fine = frame.noise(rng, 150)
-    melanin = 0.025 * frame.noise(rng, 3, octaves=4) + rng.uniform(0, 0.03) * furrows + rng.uniform(0.005, 0.02) * fine
+    melanin = 0.025 * frame.noise(rng, 3, octaves=4) + rng.uniform(0.005, 0.02) * frame.noise(rng, 150)
+    melanin += rng.uniform(0, 0.03) * np.abs(frame.noise(rng, rng.uniform(22, 45), octaves=2))  # furrows
     blood = rng.uniform(0.015, 0.05) * frame.noise(rng, 4, octaves=4)
     if rng.random() < 0.25:  # freckles and sun spots
         melanin += rng.uniform(0.1, 0.22) * ramp(frame.noise(rng, rng.uniform(6, 14), octaves=2), 1.0, 3.2)
@@ -190,26 +186,27 @@ def skin(rng, frame):
 
 
 def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
-    """Adds the lesion's pigment in place → the (opacity (H, W), color) layers of veil and scar to mix in."""
+    """Adds the lesion's pigment in place → opacity of its blue-grey veil (H, W)."""
     softness = lesion.radius * rng.uniform(0.04, 0.26) * np.exp(0.4 * grid.noise(rng, max(1.0, 0.8 / lesion.radius)))
     edge = ramp(lesion.distance / softness, -1, 1)  # 0.5 on the border of the mask
     depth = np.clip(lesion.distance / lesion.radius, 0, 0.6)
     mottle = grid.noise(rng, max(2.0, 2.5 / lesion.radius), octaves=4)
     amount = density * (0.75 + rng.uniform(0, 0.9) * depth) * np.clip(1 + rng.uniform(0.1, 0.3) * mottle, 0.6, 1.8)
-    layers = []
     if rng.random() < 0.45:  # dark blotches, excentric
         amount = amount + rng.uniform(0.4, 1.1) * ramp(patch(rng, grid, lesion, rng.uniform(0.1, 0.35)), -0.5, 1.2)
     red = rng.uniform(-0.08, 0.12)
     if rng.random() < 0.2:
         red = red + rng.uniform(0.15, 0.4) * ramp(patch(rng, grid, lesion, rng.uniform(0.2, 0.6)), -0.5, 1.2)
-    for chance, color in ((0.15, (92, 104, 132)), (0.12, (228, 214, 204))):  # blue-grey veil, white regression
-        if rng.random() < chance:
-            veil = edge * ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2) * rng.uniform(0.3, 0.65)
-            layers.append((frame.fit(veil), np.float32(color)))
+    if rng.random() < 0.12:  # scar-like white regression: pigment and blood are gone
+        scar = ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2)
+        amount, red = amount * (1 - 0.8 * scar), red - 0.3 * scar
+    veil = np.zeros_like(edge)
+    if rng.random() < 0.15:  # blue-grey veil
+        veil = edge * ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2) * rng.uniform(0.3, 0.65)
     grain = 1 + rng.uniform(0.05, 0.16) * frame.noise(rng, rng.uniform(20, 40), octaves=3)
     melanin += frame.fit(edge * (amount + 0.8 * lesion.spikes * density)) * grain
     blood += frame.fit(edge * red)
-    return layers
+    return frame.fit(veil)
 
 
 def paint_attributes(rng, frame, grid, lesion, density, present, melanin):
@@ -228,8 +225,7 @@ def paint_attributes(rng, frame, grid, lesion, density, present, melanin):
         holes = np.float32(0.55) - honeycomb(rng, frame, 1.6 * spacing, 0.8)
         melanin += frame.fit(ramp(regions[1], 0, 0.4)) * holes * np.float32(contrast * rng.uniform(0.6, 0.9))
     if present[2]:
-        band = 0.22 - np.abs(lesion.distance / lesion.radius - 0.1)
-        regions[2] = np.minimum(lesion.sector, band)
+        regions[2] = np.minimum(lesion.sector, 0.22 - np.abs(lesion.distance / lesion.radius - 0.1))
     if present[3]:
         regions[3] = dots(rng, grid, lesion, rng.integers(4, 22), grain, 0)
         layers.append((frame.disks(*regions[3]) / np.float32(350), np.float32((238, 226, 190))))
@@ -283,9 +279,8 @@ def ruler(rng, frame):
 
 def glints(rng, frame):
     """Air bubbles (rings) and gleams of the gel → opacity of white (H, W), 0 to 1."""
-    count = rng.integers(3, 22)
-    points = rng.uniform(-0.5, 0.5, (count, 2)) * frame.extent[::-1]
-    radii = np.minimum(rng.lognormal(-4.6, 0.5, count), 0.03)
+    points = rng.uniform(-0.5, 0.5, (rng.integers(3, 22), 2)) * frame.extent[::-1]
+    radii = np.minimum(rng.lognormal(-4.6, 0.5, len(points)), 0.03)
     rim = cv2.subtract(frame.disks(points, radii), frame.disks(points, radii * 0.8)) * np.float32(0.3 / 255)
     gleam = frame.disks(points - radii[:, None] * 0.4, radii * 0.25) * np.float32(0.8 / 255)
     return cv2.GaussianBlur(np.maximum(rim, gleam), (0, 0), 0.0015 * frame.unit + 0.3)
@@ -294,13 +289,12 @@ def glints(rng, frame):
 def lamp(rng, frame, grid, lesion):
     """Brightness (H, W, 1): an uneven lamp, dark corners, or the round field of a dermoscope on black."""
     x, y = grid.coordinates()
-    tilt = rng.normal(0, 0.06, 2)
+    tilt = np.float32(rng.normal(0, 0.06, 2))
     light = 1 + tilt[0] * x + tilt[1] * y - rng.uniform(0, 0.25) * (x * x + y * y)
-    corner = float(np.hypot(*grid.extent)) / 2
     kind = rng.choice(3, p=(0.45, 0.4, 0.15))
     if kind:
         distance, soft = np.hypot(x, y), rng.uniform(0.02, 0.08)
-        field = corner * rng.uniform(0.86, 1.05) if kind == 1 else rng.uniform(0.5, 0.62)
+        field = float(np.hypot(*grid.extent)) * rng.uniform(0.43, 0.52) if kind == 1 else rng.uniform(0.5, 0.62)
         field = max(field, float(distance[lesion.distance > 0].max()) + soft)  # the whole lesion is seen
         light = light * ramp(field - distance, -0.01, soft)
     return frame.fit(light)[..., None]
@@ -310,15 +304,14 @@ def paint(rng, frame, grid, lesion, present):
     """The picture without grain: float32 (H, W, 3), 0 to 255, and the attribute regions."""
     melanin, blood, color = skin(rng, frame)
     faintest = 0.5 if color.mean() < DARK_SKIN else 0.2 + 0.3 * min(lesion.radius, 0.5)
-    density = float(np.clip(rng.lognormal(-0.5, 0.6), faintest, 2))  # melanin of the lesion
-    layers = paint_lesion(rng, frame, grid, lesion, density, melanin, blood)
+    density = float(np.clip(rng.lognormal(-0.5, 0.6), faintest, 2))  # of melanin
+    veil = paint_lesion(rng, frame, grid, lesion, density, melanin, blood)
     regions, cysts = paint_attributes(rng, frame, grid, lesion, density, present, melanin)
-    absorbance = np.maximum(melanin, -0.15)[..., None] * MELANIN + blood[..., None] * BLOOD  # (H, W, 3)
-    image = color * np.exp(-absorbance)
-    layers += cysts
+    image = color * np.exp(-np.maximum(melanin, -0.15)[..., None] * MELANIN - blood[..., None] * BLOOD)  # (H, W, 3)
     strands = hair(rng, frame)
     shadow = np.roll(cv2.GaussianBlur(strands, (0, 0), 0.006 * frame.unit), round(0.005 * frame.unit), (0, 1))
-    layers += [(0.25 * shadow, np.zeros(3, np.float32)), (strands, np.float32((48, 34, 28)) * rng.uniform(0.4, 1.9))]
+    layers = [(veil, np.float32((92, 104, 132))), *cysts, (0.25 * shadow, np.float32((0, 0, 0)))]
+    layers.append((strands, np.float32((48, 34, 28)) * rng.uniform(0.4, 1.9)))
     if rng.random() < 0.3:
         layers.append((ruler(rng, frame), np.float32((70, 60, 58))))
     if rng.random() < 0.3:
@@ -329,6 +322,7 @@ def paint(rng, frame, grid, lesion, present):
 
 
 def check(seed, height, width):
+    """Raises ValueError for arguments that `phantom` has no picture for."""
     if seed < 0 or min(height, width) < MIN_SIDE:
         raise ValueError(f"phantoms need seed ≥ 0 and sides ≥ {MIN_SIDE} pixels, got {seed=}, {height=}, {width=}")
 
@@ -352,9 +346,7 @@ def phantom(seed, height, width):
         cv2.add(rows, np.roll(grain, 31 * top, axis=1)[: len(rows)], rows, dtype=cv2.CV_8U)
     mask = (full.fit(lesion.distance) > 0).astype(np.uint8)
     attributes = np.zeros((height, width, len(ATTRIBUTES)), np.uint8)
-    for channel, region in regions.items():
-        if isinstance(region, tuple):  # small disks, wider than what they show: neighbours join to a cluster
-            attributes[..., channel] = full.disks(region[0], region[1] * 1.8, 1)
-        else:
-            attributes[..., channel] = full.fit(region.astype(np.float32)) > 0
+    for channel, region in regions.items():  # disks are wider than what they show, so that neighbours join to a cluster
+        spots = isinstance(region, tuple)
+        attributes[..., channel] = full.disks(region[0], region[1] * 1.8, 1) if spots else full.fit(region) > 0
     return Phantom(image, mask, attributes)
