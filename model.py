@@ -3,6 +3,8 @@
     python model.py                                the table of networks (a minute)
     python model.py NAME                           the layers of one at its published size
     python model.py NAME --input-shape 128x128x3   … at another size
+    python model.py import WEIGHTS --model NAME --out FILE.keras [--option upsample=bilinear]
+                                                   weights of the PyTorch original (.pth, .safetensors) into a network
 
 The table gives the trainable parameters, the operations of convolutions and matrix products for one image (2 for a
 multiply-add) and the peak memory of its maps in inference (float32, without the weights), both at the published size.
@@ -10,13 +12,16 @@ multiply-add) and the peak memory of its maps in inference (float32, without the
 A new network is one file in `models/` and one line in REGISTRY.
 """
 import argparse
+import ast
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
+from models import torch_weights
 from models.adstnet import adstnet
 from models.as_net import as_net
 from models.attention_unet import attention_unet
@@ -116,10 +121,22 @@ def load(path):
     return keras.models.load_model(path, compile=False)
 
 
-def untrained(name, input_shape=None):
+def load_torch_weights(network, path):
+    """Fill a network with a state dictionary of its PyTorch original, or its encoder with torchvision's.
+
+    Args:
+        network: as `build` returns it, with the options (classes, width, upsample, …) of the original.
+        path: `.pth` (needs PyTorch) or `.safetensors`.
+
+    Returns: int, the number of tensors taken; ValueError that lists what does not match, and then nothing is changed.
+    """
+    return torch_weights.load(network, path)
+
+
+def untrained(name, input_shape=None, **options):
     """Build a network of the registry from random weights."""
-    options = {"weights": "none"} if "weights" in REGISTRY[name].defaults() else {}
-    return build(name, input_shape, **options)
+    random = {"weights": "none"} if name in REGISTRY and "weights" in REGISTRY[name].defaults() else {}
+    return build(name, input_shape, **{**random, **options})
 
 
 def print_table():
@@ -159,7 +176,42 @@ def shape(text):
     return tuple(int(n) for n in sizes)
 
 
+def option(text):
+    """Parse "KEY=VALUE", the value a Python literal or a word."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE such as upsample=bilinear, got {text!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return key, value
+
+
+def import_weights(argv):
+    """python model.py import: build a network, fill it from a PyTorch file, save it."""
+    parser = argparse.ArgumentParser(prog="model.py import", description="Weights of a PyTorch original -> .keras")
+    parser.add_argument("weights", help=".pth or .safetensors")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(names())}")
+    parser.add_argument("--out", required=True, type=Path, help="the .keras file to write")
+    parser.add_argument("--input-shape", type=shape, help="HxWxC; default: the published size")
+    parser.add_argument("--option", type=option, action="append", default=[], help="KEY=VALUE; repeatable")
+    args = parser.parse_args(argv)
+    if args.out.suffix != ".keras":
+        parser.error(f"--out must end in .keras, got {args.out}")
+    try:
+        network = untrained(args.model, args.input_shape, **dict(args.option))
+        taken = load_torch_weights(network, args.weights)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        parser.error(str(error))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    network.save(args.out)
+    print(f"{taken} tensors of {args.weights} -> {args.out} ({args.model})")
+
+
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["import"]:
+        return import_weights(argv[1:])
     parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
     parser.add_argument("--input-shape", type=shape, help="HxWxC; default: the published size")
