@@ -79,7 +79,7 @@ class ScoreHistogram:
         held = np.flatnonzero(negatives + positives)
         if not held.size:
             held = np.array([BINS - 1])  # a point of no pixels, so that all scores become NaN
-        true, false = (np.cumsum(side)[held].astype(float) for side in (positives, negatives))
+        true, false = (np.cumsum(side[held], dtype=float) for side in (positives, negatives))
         return true, false, _centers()[::-1][held]
 
     # === Ranking ===
