@@ -22,26 +22,34 @@ SPLITS = {"train": ("Training", 0), "val": ("Validation", 5_000_000), "test": ("
 JPEG_QUALITY = 92
 
 
-def save(path, image, *options):
-    """Encodes by the suffix and renames into place: a file is whole or absent."""
+def save(path, data):
+    """Writes bytes under a temporary name and renames: a file is whole or absent."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(cv2.imencode(path.suffix, image, options)[1])
+    temporary.write_bytes(data)
     os.replace(temporary, path)
 
 
+def folders(root, split):
+    """The official folders of a split: images, lesion masks, attribute masks."""
+    part, version = SPLITS[split][0], "_v3" if split == "train" else ""
+    names = f"Task1-2_{part}_Input", f"Task1_{part}_GroundTruth", f"Task2_{part}_GroundTruth{version}"
+    return [root / f"ISIC2018_{name}" for name in names]
+
+
 def write_one(root, split, number, size, seed):
-    """Writes image and masks of one phantom, unless all are there; the image comes last."""
-    part, first = SPLITS[split]
-    name, version = f"ISIC_{first + number:07d}", "_v3" if split == "train" else ""
-    image = root / f"ISIC2018_Task1-2_{part}_Input" / f"{name}.jpg"
-    masks = [root / f"ISIC2018_Task1_{part}_GroundTruth" / f"{name}_segmentation.png"]
-    masks += [root / f"ISIC2018_Task2_{part}_GroundTruth{version}" / f"{name}_attribute_{a}.png" for a in ATTRIBUTES]
-    if all(path.exists() for path in [*masks, image]):
+    """Writes image and masks of one phantom, unless all are there."""
+    number += SPLITS[split][1]
+    name = f"ISIC_{number:07d}"
+    inputs, lesions, attributes = folders(root, split)
+    image = inputs / f"{name}.jpg"
+    masks = [lesions / f"{name}_segmentation.png", *(attributes / f"{name}_attribute_{a}.png" for a in ATTRIBUTES)]
+    if all(path.exists() for path in [image, *masks]):
         return
-    drawn = phantom(seed * 10_000_000 + first + number, *size)
+    drawn = phantom(seed * 10_000_000 + number, *size)
     for path, mask in zip(masks, [drawn.lesion, *np.moveaxis(drawn.attributes, -1, 0)], strict=True):
-        save(path, mask * np.uint8(255), cv2.IMWRITE_PNG_COMPRESSION, 1)
-    save(image, cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR), cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+        save(path, cv2.imencode(".png", mask * np.uint8(255), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+    picture = cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR)
+    save(image, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
 def write(root, counts, size=(192, 256), seed=0):
@@ -61,11 +69,10 @@ def write(root, counts, size=(192, 256), seed=0):
         raise ValueError(f"{note} tells of other phantoms than {wanted}: delete {root} or choose another folder")
     if not note.exists() and any(root.glob("ISIC2018_*")):
         raise ValueError(f"{root} holds ISIC folders without synthetic.json, not phantoms: choose another folder")
-    for part, _ in (SPLITS[split] for split in counts):
-        version = "_v3" if part == "Training" else ""
-        for kind in ("1-2_{}_Input", "1_{}_GroundTruth", "2_{}_GroundTruth" + version):
-            (root / f"ISIC2018_Task{kind.format(part)}").mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(wanted))
+    root.mkdir(parents=True, exist_ok=True)
+    save(note, json.dumps(wanted).encode())
+    for folder in itertools.chain.from_iterable(folders(root, split) for split in counts):
+        folder.mkdir(exist_ok=True)
     jobs = ((root, split, number, size, seed) for split, count in counts.items() for number in range(1, count + 1))
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool, tqdm(total=sum(counts.values()), desc="phantoms", unit="image") as bar:

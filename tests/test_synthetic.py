@@ -206,8 +206,10 @@ def test_a_second_call_writes_only_what_is_missing(folder, monkeypatch):
 
 
 def test_an_interrupted_write_leaves_no_half_file(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def full(source, target, rename=os.replace):
+        if target.suffix != ".json":
+            raise OSError(28, "No space left on device")
+        rename(source, target)
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
