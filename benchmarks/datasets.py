@@ -1,0 +1,105 @@
+"""Speed and memory of the preparation of data sets. Prints a table; run it on a quiet machine.
+
+    python benchmarks/datasets.py                                             large JPEGs, memory
+    python benchmarks/datasets.py --archives ../shared/data/isic2018_256      and the whole of ISIC 2018 from archives
+
+Large JPEGs: phantoms of 4000 × 3000 pixels, a few distinct ones linked under many names, to 192 × 256, by prepare()
+and by a plain loop (open with PIL, resize, stack with NumPy), in turn; medians of the rounds. Goal: 7 times the loop.
+Memory: peak of the resident set of a process that prepares 200, then 2,000 images of 576 × 768 to 384 × 512; goal:
+flat, below 1 GiB. Archives: the seconds of the 2,194 + 100 + 300 pairs at 128 × 128; goal: 15.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HOME = Path(__file__).resolve().parents[1]
+sys.path[0] = str(HOME)
+from datasets import isic2018, synthetic  # noqa: E402 (needs the line above)
+from datasets.prepare import prepare  # noqa: E402
+
+SIZE = (192, 256)  # height, width in pixels
+TASK = isic2018.TASKS[1]
+IMAGES, MASKS = TASK.parts["test"].images[0], TASK.parts["test"].masks[0]  # the split that may come without masks
+PEAK = """
+import sys
+from datasets import isic2018
+from datasets.prepare import prepare
+prepare(isic2018.TASKS[1], sys.argv[1], (384, 512))
+print(next(line for line in open("/proc/self/status") if "VmHWM" in line).split()[1])
+"""
+
+
+def link_many(few, many, count, folders):
+    """Folders of `count` files below `many`, all of them links to the files of `few`."""
+    for folder in folders:
+        (many / folder).mkdir(parents=True)
+        files = sorted((few / folder).iterdir())
+        for number in range(count):
+            file = files[number % len(files)]
+            os.link(file, many / folder / f"ISIC_{number:07d}{file.name[len('ISIC_0000000') :]}")
+    return many
+
+
+def pil_loop(root, folders):
+    """The way of many scripts: open, resize, collect, stack."""
+    for folder in folders:
+        pixels = [np.array(Image.open(path).resize(SIZE[::-1])) for path in sorted((root / folder).iterdir())]
+        np.stack(pixels)
+
+
+def prepared(root):
+    (root / "meta.json").unlink(missing_ok=True)  # else the second round has nothing to do
+    prepare(TASK, root, SIZE)
+
+
+def seconds(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def large_jpegs(folder, count, rounds):
+    synthetic.write(folder / "few", {"test": 4}, size=(3000, 4000))
+    for name, folders in {"images": (IMAGES,), "images and masks": (IMAGES, MASKS)}.items():
+        root = link_many(folder / "few", folder / name, count, folders)
+        ours, loop = [], []
+        for _ in range(rounds):
+            ours.append(count / seconds(prepared, root))
+            loop.append(count / seconds(pil_loop, root, folders))
+        ours, loop = statistics.median(ours), statistics.median(loop)
+        print(f"4000x3000 JPEG, {name}: prepare {ours:.1f} images/s, PIL loop {loop:.1f}, ratio {ours / loop:.1f}")
+
+
+def memory(folder):
+    synthetic.write(folder / "small", {"test": 10}, size=(576, 768))
+    for count in (200, 2000):
+        root = link_many(folder / "small", folder / str(count), count, (IMAGES, MASKS))
+        done = subprocess.run([sys.executable, "-c", PEAK, root], cwd=HOME, capture_output=True, text=True, check=True)
+        print(f"peak memory with {count} images: {int(done.stdout) / 1000:.0f} MB")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archives", metavar="DIR", help="folder of the official archives, to time these too")
+    parser.add_argument("--count", type=int, default=48, help="large images in a round (default 48)")
+    parser.add_argument("--rounds", type=int, default=3, help="default 3")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        large_jpegs(Path(folder), args.count, args.rounds)
+        memory(Path(folder))
+        if args.archives:
+            taken = [seconds(prepare, TASK, Path(folder, f"real{n}"), (128, 128), args.archives) for n in range(3)]
+            print(f"real archives at 128x128: {statistics.median(taken):.1f} s")
+
+
+if __name__ == "__main__":
+    main()
