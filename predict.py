@@ -1,0 +1,310 @@
+"""Masks and overlays for images of any size, by a trained run.
+
+    python predict.py photo.jpg --run isic18_cpu                    # → predicted/photo_segmentation.png
+    python predict.py folder/ 'more/*.png' --out masks --overlays
+    python predict.py folder/ --probabilities --threshold 0.4       # also <name>_probability.png, 0 to 255
+
+Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predicted/)
+
+    <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
+    <name>_overlay.png         with --overlays: the image, the mask tinted green and outlined (one a class)
+    predictions.csv            a row an image and class: size, area, box, parts, perimeter, mean probability inside
+    run.json                   what made them
+
+Files that cannot be read are named at the end, and the exit status is then 1; all others are done. After an
+interruption the same command goes on where it stopped. Reading and writing overlap with the network, and memory does
+not grow with the number of images.
+
+As a library:
+
+    predictor = Predictor("isic18_cpu")
+    mask, probabilities = predictor(image)          # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
+"""
+
+import argparse
+import contextlib
+import csv
+import glob
+import itertools
+import json
+import os
+import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import config
+import evaluate
+import model
+import pipeline
+import visualize
+from datasets import decode
+from datasets.isic2018 import ATTRIBUTES
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
+CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
+REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+COLUMNS = ["image", "class", "height", "width", "area", "area_percent", "left", "top", "box_width", "box_height"]
+COLUMNS += ["components", "perimeter", "mean_probability"]  # lengths and areas in pixels of the image
+
+
+class Predictor:
+    """A trained run as a function of images.
+
+    run: a folder of checkpoint_best/, None for the newest. threshold: None for the run's own. It has the run's
+    `settings`, the `size` (H, W) the network sees and the `classes`, names of the masks. FileNotFoundError: no such
+    run; the message lists those there are.
+    """
+
+    def __init__(self, run=None, threshold=None):
+        self.folder = evaluate.find_run(run)
+        self.settings = config.load(self.folder / "settings.yaml")
+        network = model.load(self.folder / "model.keras")
+        self.threshold = self.settings.threshold if threshold is None else threshold
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {threshold}, expected 0 to 1")
+        self.size = network.input_shape[1:3]
+        count = network.output_shape[-1]
+        self.classes = {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
+        self._probabilities = evaluate.predictor(network)
+
+    def probabilities(self, images):
+        """uint8 (B, H, W, 3) RGB at the network's size → float32 (B, H, W, classes)."""
+        return self._probabilities(pipeline.normalize(images, self.settings.normalize))
+
+    def enlarge(self, probabilities, size):
+        """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
+        height, width = size
+        resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
+        resized = resized.reshape(height, width, -1)  # OpenCV drops a single class
+        return resized, resized >= self.threshold
+
+    def __call__(self, image):
+        """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
+        probabilities, masks = self.enlarge(self.probabilities(shrink(image, self.size)[None])[0], image.shape[:2])
+        return masks, probabilities
+
+
+# === Reading ===
+
+
+def find_images(patterns):
+    """Files named by paths, folders and glob patterns, in order, each once.
+
+    FileNotFoundError: nothing there. ValueError: two files of one name, whose masks would overwrite each other.
+    """
+    paths = []
+    for pattern in patterns:
+        if Path(pattern).is_dir():
+            found = sorted(path for path in Path(pattern).iterdir() if path.suffix.lower() in SUFFIXES)
+        else:
+            found = [Path(pattern)] if Path(pattern).exists() else [Path(name) for name in sorted(glob.glob(pattern))]
+        if not found:
+            raise FileNotFoundError(f"{pattern}: no image there; name images, folders of images or a 'pattern*.jpg'")
+        paths += found
+    names = {}
+    for path in dict.fromkeys(paths):
+        if names.setdefault(path.stem, path) != path:
+            raise ValueError(f"{names[path.stem]} and {path} would get masks of one name; predict them one by one")
+    return list(names.values())
+
+
+def decode_upright(data, size=None):
+    """Picture file to RGB, turned as its EXIF orientation says: uint8 (h, w, 3), and its full (height, width).
+
+    With a `size` a JPEG is decoded at 1/8, 1/4 or 1/2 if that is still at least (H, W), as when data sets are prepared.
+    ValueError: not a picture, or damaged.
+    """
+    flag, full = cv2.IMREAD_COLOR, None
+    if data.startswith(CHECKED):
+        full = decode.header_size(data)
+    if size and data.startswith(b"\xff\xd8"):
+        for factor, reduced in REDUCED.items():
+            height, width = (-(-side // factor) for side in full)
+            if min(height, width) >= max(size) and (height == width) == (full[0] == full[1]):
+                flag, expected = reduced, (height, width)
+                break
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    if bgr is None:
+        raise ValueError("not a picture that can be decoded")
+    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # (h, w, 3)
+    if flag == cv2.IMREAD_COLOR:
+        return image, image.shape[:2]
+    return image, full if image.shape[:2] == expected else full[::-1]  # lying on its side in the file
+
+
+def shrink(image, size):
+    """An image at another size, (H, W): the mean of areas where it becomes smaller."""
+    smaller = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def in_order(pool, work, items, ahead):
+    """The results of work(item), in order, computed by a pool of threads, at most `ahead` items under way."""
+    waiting = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+# === Writing ===
+
+
+def measure(mask, probabilities):
+    """What predictions.csv says of one mask, bool (H, W): everything after the size, lengths in pixels."""
+    area = int(np.count_nonzero(mask))
+    if area == 0:
+        return [0, "0.0000", *[""] * 4, 0, "0.0", ""]
+    pixels = mask.view(np.uint8)
+    left, top, width, height = cv2.boundingRect(pixels)
+    outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    perimeter = sum(cv2.arcLength(outline, True) for outline in outlines)
+    inside = cv2.mean(probabilities, pixels)[0]
+    share = f"{100 * area / mask.size:.4f}"
+    return [area, share, left, top, width, height, len(outlines), f"{perimeter:.1f}", f"{inside:.4f}"]
+
+
+def outputs(path, classes, overlays, probability_maps):
+    """Names of the files made for one image, one a class: {"mask": […], "overlay": […], "probability": […]}."""
+    masks = [visualize.mask_name(path.stem, classes, k) for k in range(len(classes))]
+    stems = [path.stem] if len(classes) == 1 else [name.removesuffix(".png") for name in masks]
+    overlays = [f"{stem}_overlay.png" for stem in stems] if overlays else []
+    maps = [f"{stem}_probability.png" for stem in stems] if probability_maps else []
+    return {"mask": masks, "overlay": overlays, "probability": maps}
+
+
+def finish(predictor, path, size, probabilities, out, names):
+    """Write every file of one image. Returns its rows of predictions.csv, one a class."""
+    probabilities, masks = predictor.enlarge(probabilities, size)  # (H, W, classes)
+    image = decode_upright(path.read_bytes())[0] if names["overlay"] else None
+    rows = []
+    for k, name in enumerate(predictor.classes):
+        mask, scores = (np.ascontiguousarray(maps[..., k]) for maps in (masks, probabilities))  # (H, W)
+        if names["overlay"]:
+            tinted = visualize.overlay(image, mask, strength=0.25)
+            visualize.write_png(out / names["overlay"][k], visualize.contour_overlay(tinted, mask))
+        if names["probability"]:
+            visualize.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
+        visualize.write_png(out / names["mask"][k], mask * np.uint8(255))
+        rows.append([path.name, name, *size, *measure(mask, scores)])
+    return rows
+
+
+class Table:
+    """predictions.csv, which grows by the rows of an image at a time; `done` has the images of an earlier call.
+
+    whole: names of the images whose files are all there; rows of others, and half a row, are taken out.
+    """
+
+    def __init__(self, path, whole, classes):
+        rows = []
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+        self.done = {row[0] for row in rows if row[0] in whole and row[1] == classes[-1]}
+        temporary = path.with_name(path.name + ".tmp")
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            kept = [row for row in rows if row[0] in self.done]
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *kept])
+        os.replace(temporary, path)
+        self._file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed by close)
+
+    def add(self, rows):
+        csv.writer(self._file, lineterminator="\n").writerows(rows)
+        self._file.flush()
+
+    def close(self):
+        self._file.close()
+
+
+# === The whole ===
+
+
+def predict(predictor, paths, out, overlays=False, probability_maps=False, batch_size=None):
+    """Predict image files into the folder `out`. Returns the files that could not be read: {path: why}."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    claim(out, predictor)
+    names = {path: outputs(path, predictor.classes, overlays, probability_maps) for path in paths}
+    whole = {p.name for p in paths if all((out / name).exists() for kind in names[p].values() for name in kind)}
+    bad, batch_size = {}, batch_size or predictor.settings.batch_size
+    workers, ahead = os.cpu_count() or 2, 2 * batch_size
+
+    def read(path):
+        try:
+            image, size = decode_upright(path.read_bytes(), predictor.size)
+            return path, size, shrink(image, predictor.size)
+        except (ValueError, OSError, cv2.error) as problem:
+            bad[path] = " ".join(str(problem).split())
+
+    def write(item):
+        path, size, probabilities = item
+        return finish(predictor, path, size, probabilities, out, names[path])
+
+    with (
+        contextlib.closing(Table(out / "predictions.csv", whole, predictor.classes)) as table,
+        ThreadPoolExecutor(workers) as readers,
+        ThreadPoolExecutor(workers) as writers,
+    ):
+        left = [path for path in paths if path.name not in table.done]
+        pictures = (picture for picture in in_order(readers, read, left, ahead) if picture)
+        tables = in_order(writers, write, through_network(predictor, pictures, batch_size), ahead)
+        for rows in tqdm(tables, total=len(left), unit="image", desc="predict", disable=None):
+            table.add(rows)
+    return {path: bad[path] for path in paths if path in bad}
+
+
+def through_network(predictor, pictures, batch_size):
+    """(path, size, image) of each picture → (path, size, probabilities (h, w, classes)), a batch at a time."""
+    pictures = iter(pictures)
+    while batch := list(itertools.islice(pictures, batch_size)):
+        paths, sizes, images = zip(*batch, strict=True)
+        yield from zip(paths, sizes, predictor.probabilities(np.stack(images)), strict=True)
+
+
+def claim(out, predictor):
+    """Note in run.json what makes the predictions of a folder. ValueError: they come from something else."""
+    saved = (predictor.folder / "model.keras").stat().st_mtime_ns
+    mine = {"run": predictor.folder.name, "threshold": predictor.threshold, "saved": saved}
+    note = out / "run.json"
+    if note.exists() and (theirs := json.loads(note.read_text(encoding="utf-8"))) != mine:
+        raise ValueError(
+            f"{out}/ holds predictions of run {theirs['run']} at threshold {theirs['threshold']:g}, maybe of an earlier"
+            " training; choose another --out, or delete the folder"
+        )
+    evaluate.write_text(note, json.dumps(mine, indent=2) + "\n")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="Masks for images of any size, by a trained run.")
+    parser.add_argument("images", nargs="+", help="images, folders of images, 'patterns*.jpg'")
+    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    parser.add_argument("--out", default="predicted", help="folder to write into (default: predicted)")
+    parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
+    parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
+    parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
+    parser.add_argument("--batch-size", type=int, help="images at a time (default: the run's)")
+    given = parser.parse_args(argv)
+    try:
+        paths = find_images(given.images)
+        predictor = Predictor(given.run, given.threshold)
+        bad = predict(predictor, paths, given.out, given.overlays, given.probabilities, given.batch_size)
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
+    print(f"{len(paths) - len(bad)} of {len(paths)} images: {given.out}/, table {given.out}/predictions.csv")
+    if bad:
+        sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {path}: {why}" for path, why in bad.items())]))
+
+
+if __name__ == "__main__":
+    main()

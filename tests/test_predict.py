@@ -1,0 +1,280 @@
+"""Masks for image files: size, orientation, measures, bad files, interruption, the library call."""
+
+import csv
+import json
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import config
+import predict
+from evaluate import BEST
+
+SIZE = (12, 16)
+
+
+def save_run(run="tiny", classes=1):
+    """A run whose network finds bright red: logits 20 (red - 0.5) for every class."""
+    inputs = keras.Input((*SIZE, 3))
+    layer = keras.layers.Conv2D(classes, 1)
+    outputs = layer(inputs)
+    kernel = np.zeros((1, 1, 3, classes), "float32")
+    kernel[0, 0, 0] = 20
+    layer.set_weights([kernel, np.full(classes, -10, "float32")])
+    (BEST / run).mkdir(parents=True)
+    keras.Model(inputs, outputs).save(BEST / run / "model.keras")
+    settings = config.Settings(run=run, data="gone", normalize="unit", batch_size=3)
+    config.save(settings, BEST / run / "settings.yaml")
+
+
+def picture(height=120, width=160, left=20, right=60, top=30, bottom=90):
+    """Black but for a red rectangle."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[top:bottom, left:right, 0] = 255
+    return image
+
+
+def save(path, image):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def lay_on_side(path):
+    """Put an EXIF header into a JPEG: the camera was turned, show it rotated by 90 degrees clockwise."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)  # orientation, a short, one of them, 6
+    tiff = b"MM\x00*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
+    block = b"Exif\x00\x00" + tiff
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])
+
+
+def rows_of(folder="predicted"):
+    with open(Path(folder) / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def overlap(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_masks_have_the_size_of_their_images():
+    save_run()
+    save("in/a.png", picture())
+    save("in/b.jpg", picture(333, 501, 100, 400, 50, 300))
+    save("in/c.bmp", picture(9, 7, 0, 0, 0, 0))  # smaller than the network's size, and nothing to find
+    (Path("in") / "note.txt").write_text("not looked at")
+    predict.main(["in"])
+    masks = {name: cv2.imread(f"predicted/{name}_segmentation.png", cv2.IMREAD_UNCHANGED) for name in "abc"}
+    assert [mask.shape for mask in masks.values()] == [(120, 160), (333, 501), (9, 7)]
+    assert all(set(np.unique(mask)) <= {0, 255} for mask in masks.values()) and not masks["c"].any()
+    assert overlap(masks["a"] > 0, picture()[..., 0] > 0) > 0.85
+    assert overlap(masks["b"] > 0, picture(333, 501, 100, 400, 50, 300)[..., 0] > 0) > 0.9
+    assert sorted(os.listdir("predicted")) == sorted(
+        ["run.json", "predictions.csv", *(f"{name}_segmentation.png" for name in "abc")]
+    )
+
+
+def test_the_table_measures_the_mask():
+    save_run()
+    save("a.png", picture())
+    save("b.png", picture(9, 7, 0, 0, 0, 0))
+    predict.main(["a.png", "b.png", "--out", "out"])
+    first, second = rows_of("out")
+    mask = cv2.imread("out/a_segmentation.png", cv2.IMREAD_UNCHANGED) > 0
+    rows, columns = np.nonzero(mask)
+    assert list(first) == predict.COLUMNS
+    assert (first["image"], first["class"], first["height"], first["width"]) == ("a.png", "lesion", "120", "160")
+    assert int(first["area"]) == mask.sum()
+    assert float(first["area_percent"]) == pytest.approx(100 * mask.mean(), abs=1e-4)
+    box = [int(first[name]) for name in ("left", "top", "box_width", "box_height")]
+    assert box == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    assert first["components"] == "1" and 0.5 <= float(first["mean_probability"]) <= 1
+    assert second["area"] == second["components"] == "0" and second["left"] == second["mean_probability"] == ""
+
+
+def test_measure_by_hand():
+    mask = np.zeros((10, 10), bool)
+    mask[1:4, 2:7] = mask[7, 7] = True  # 3 × 5 pixels, outline through the centers 2 (2 + 4); and a single one
+    assert predict.measure(mask, np.full((10, 10), 0.75, np.float32)) == [
+        16, "16.0000", 2, 1, 6, 7, 2, "12.0", "0.7500",
+    ]  # fmt: skip
+
+
+def test_overlays_and_probability_maps():
+    save_run()
+    save("a.jpg", picture())
+    predict.main(["a.jpg", "--overlays", "--probabilities"])
+    overlay, maps = (cv2.imread(f"predicted/a_{kind}.png", -1) for kind in ("overlay", "probability"))
+    assert overlay.shape == (120, 160, 3) and maps.shape == (120, 160) and maps.dtype == np.uint8
+    assert maps[60, 40] > 250 and maps[5, 5] < 5
+    assert overlay[60, 40, 1] == pytest.approx(0.25 * 255, abs=3) and overlay[5, 5].max() < 5  # tinted green inside
+    rim = (overlay[..., 1] > 200) & (overlay[..., 2] < 60)
+    assert rim.sum() > 100  # an outline
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 160), (900, 1600), (160, 160)])
+def test_exif_orientation_is_honoured(height, width):
+    save_run()
+    upright = np.zeros((width, height, 3), np.uint8)  # as the viewer shows it
+    upright[: width // 2, : height // 2, 0] = 255
+    path = save("turned.jpg", np.rot90(upright))
+    lay_on_side(path)
+    predict.main(["turned.jpg", "--overlays"])
+    mask = cv2.imread("predicted/turned_segmentation.png", -1) > 0
+    assert mask.shape == (width, height)
+    assert overlap(mask, upright[..., 0] > 0) > 0.8
+    assert cv2.imread("predicted/turned_overlay.png").shape == (width, height, 3)
+    assert (rows_of()[0]["height"], rows_of()[0]["width"]) == (str(width), str(height))
+
+
+@pytest.mark.parametrize("kind", ["grey", "alpha", "16 bits", "tiff"])
+def test_other_kinds_of_pictures(kind):
+    save_run()
+    image = cv2.cvtColor(picture(), cv2.COLOR_RGB2BGR)
+    white = image[..., 2]
+    made = {"grey": white, "alpha": np.dstack([image, white]), "16 bits": image.astype(np.uint16) * 257, "tiff": image}
+    name = "a.tif" if kind == "tiff" else "a.png"
+    cv2.imwrite(name, made[kind])
+    predict.main([name])
+    assert overlap(cv2.imread("predicted/a_segmentation.png", -1) > 0, white > 0) > 0.85
+
+
+def test_bad_files_are_named_and_skipped(capsys):
+    save_run()
+    for i in range(7):
+        save(f"in/{i}.png", picture())
+    Path("in/1.png").write_bytes(Path("in/1.png").read_bytes()[:100])
+    Path("in/3.png").write_text("text")
+    Path("in/5.png").write_bytes(b"")
+    with pytest.raises(SystemExit) as caught:
+        predict.main(["in"])
+    lines = caught.value.code.splitlines()
+    assert lines[0] == "error: 3 skipped"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["in/1.png", "in/3.png", "in/5.png"]
+    assert "cut off" in lines[1] and "4 of 7 images" in capsys.readouterr().out
+    assert [row["image"] for row in rows_of()] == ["0.png", "2.png", "4.png", "6.png"]
+    assert len(list(Path("predicted").glob("*_segmentation.png"))) == 4
+
+
+def test_goes_on_after_an_interruption(monkeypatch):
+    save_run()
+    for i in range(8):
+        save(f"in/{i}.png", picture())
+    finish = predict.finish
+
+    def interrupted(predictor, path, *others):
+        if path.name == "5.png":
+            raise KeyboardInterrupt
+        return finish(predictor, path, *others)
+
+    monkeypatch.setattr(predict, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict.main(["in"])
+    with open("predicted/predictions.csv", "a") as file:
+        file.write("5.png,lesion,12")  # half a row
+    Path("predicted/0_segmentation.png").unlink()
+
+    done = []
+
+    def noted(predictor, path, *others):
+        done.append(path.name)
+        return finish(predictor, path, *others)
+
+    monkeypatch.setattr(predict, "finish", noted)
+    predict.main(["in"])
+    assert sorted(done) == ["0.png", "5.png", "6.png", "7.png"]
+    assert sorted(row["image"] for row in rows_of()) == [f"{i}.png" for i in range(8)]
+    done.clear()
+    predict.main(["in"])
+    assert done == []
+    predict.main(["in", "--overlays"])  # more files are wanted: all again
+    assert len(done) == 8 and len(rows_of()) == 8
+
+
+def test_predictions_of_another_run_are_not_mixed_in():
+    save_run("one")
+    save_run("two")
+    save("a.png", picture())
+    predict.main(["a.png", "--run", "one"])
+    with pytest.raises(SystemExit, match=r"predicted/ holds predictions of run one at threshold 0\.5, .*another --out"):
+        predict.main(["a.png", "--run", "two"])
+    with pytest.raises(SystemExit, match="holds predictions of run one"):
+        predict.main(["a.png", "--run", "one", "--threshold", "0.4"])
+    with open("predicted/run.json") as file:
+        assert json.load(file)["run"] == "one"
+
+
+def test_five_attributes():
+    save_run(classes=5)
+    save("a.png", picture())
+    predict.main(["a.png", "--overlays"])
+    names = [f"a_attribute_{name}" for name in predict.ATTRIBUTES]
+    assert [row["class"] for row in rows_of()] == list(predict.ATTRIBUTES)
+    assert {path.name for path in Path("predicted").glob("*.png")} == {
+        f"{name}{kind}.png" for name in names for kind in ("", "_overlay")
+    }
+
+
+def test_as_a_library():
+    save_run()
+    predictor = predict.Predictor("tiny")
+    mask, probabilities = predictor(picture())
+    assert mask.shape == probabilities.shape == (120, 160, 1)
+    assert mask.dtype == bool and probabilities.dtype == np.float32
+    assert np.array_equal(mask, probabilities >= 0.5) and overlap(mask[..., 0], picture()[..., 0] > 0) > 0.85
+    save("a.png", picture())
+    predict.main(["a.png"])
+    assert np.array_equal(cv2.imread("predicted/a_segmentation.png", -1) > 0, mask[..., 0])
+    with pytest.raises(ValueError, match=r"expected an RGB image, uint8 \(H, W, 3\), received float64 \(5, 5\)"):
+        predictor(np.zeros((5, 5)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.png"], "error: gone.png: no image there"),
+        (["empty"], "error: empty: no image there"),
+        (["x/*.jpg"], r"error: x/\*.jpg: no image there"),
+        (["a/p.png", "b/p.jpg"], "error: a/p.png and b/p.jpg would get masks of one name"),
+        (["a", "--run", "other"], "error: no run 'other' in checkpoint_best/; there are: tiny"),
+        (["a", "--threshold", "5"], "error: threshold is 5.0, expected 0 to 1"),
+    ],
+)
+def test_errors_in_one_line(arguments, message):
+    save_run()
+    save("a/p.png", picture())
+    save("b/p.jpg", picture())
+    Path("empty").mkdir()
+    with pytest.raises(SystemExit, match=message) as caught:
+        predict.main(arguments)
+    assert "\n" not in caught.value.code
+
+
+def test_patterns_and_folders_name_each_file_once():
+    for name in ("in/b.png", "in/a.JPG", "in/c.png"):
+        save(name, picture())
+    assert predict.find_images(["in/*.png", "in"]) == [Path("in/b.png"), Path("in/c.png"), Path("in/a.JPG")]
+
+
+def test_only_so_many_are_under_way():
+    from concurrent.futures import ThreadPoolExecutor
+
+    drawn = []
+    items = (drawn.append(i) or i for i in range(100))
+    with ThreadPoolExecutor(2) as pool:
+        results = predict.in_order(pool, lambda i: i * i, items, ahead=5)
+        assert [next(results) for _ in range(3)] == [0, 1, 4]
+        assert len(drawn) == 8
+        assert list(results)[-1] == 99 * 99
