@@ -1,0 +1,204 @@
+"""What every network of the registry can do, and the registry's own functions."""
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import model
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1)}  # taken where a network has the option
+EXTRA = {"adstnet": {"width": 8}}  # options of its backbone
+
+
+def small(name, shape=None):
+    """A network of the registry at the least width it can have."""
+    entry = model.REGISTRY[name]
+    options = {key: value for key, value in SMALL.items() if key in entry.defaults()} | EXTRA.get(name, {})
+    return model.build(name, shape or (2 * entry.divisor, 2 * entry.divisor, 3), **options)
+
+
+def shaken(network):
+    """The network with noise on its weights, so that nothing starts at zero or one."""
+    random = np.random.default_rng(0)
+    for variable in network.trainable_weights:
+        variable.assign_add(0.05 * random.standard_normal(variable.shape).astype("float32"))
+    return network
+
+
+def images(network, batch=2):
+    random = np.random.default_rng(1)
+    return random.uniform(0, 1, (batch, *network.input_shape[1:])).astype("float32")
+
+
+def outputs(network, x, **options):
+    return [np.asarray(y) for y in keras.tree.flatten(network(x, **options))]
+
+
+# === Every network ===
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_forward_is_finite_at_two_sizes_and_the_same_symbolic_eager_and_compiled(name):
+    divisor = model.REGISTRY[name].divisor
+    for shape in ((2 * divisor, 2 * divisor, 3), (2 * divisor, 3 * divisor, 1)):
+        network = shaken(small(name, shape))
+        assert network.name == name
+        x = images(network)
+        eager = outputs(network, x, training=False)
+        symbolic = keras.tree.flatten(network(keras.Input(network.input_shape[1:], batch_size=2)))
+        compiled = outputs(tf.function(network), x, training=False)
+        for ours, symbol, graph in zip(eager, symbolic, compiled, strict=True):
+            assert ours.shape == symbol.shape and ours.dtype == np.float32 and symbol.dtype == "float32"
+            assert np.isfinite(ours).all() and ours.std() > 0
+            np.testing.assert_allclose(graph, ours, rtol=1e-3, atol=1e-4 * np.abs(ours).max())
+        assert all(np.isfinite(y).all() for y in outputs(network, x, training=True))
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name):
+    network = shaken(small(name))
+    x = images(network)
+    random = np.random.default_rng(2)
+    masks = [(random.uniform(size=(2, *y.shape[1:])) < 0.3).astype("float32") for y in network.outputs]
+    masks = keras.tree.pack_sequence_as(network.output, masks)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        pairs = zip(keras.tree.flatten(masks), keras.tree.flatten(network(x, training=True)), strict=True)
+        total = tf.add_n([loss(truth, logits) for truth, logits in pairs])
+    gradients = tape.gradient(total, [v.value for v in network.trainable_weights])
+    for variable, gradient in zip(network.trainable_weights, gradients, strict=True):
+        assert gradient is not None and np.isfinite(gradient).all(), variable.path
+        if variable.name != "bias":  # before a batch normalization, a bias has none
+            assert np.abs(gradient).max() > 0, variable.path
+    network.compile(keras.optimizers.Adam(1e-4, epsilon=1e-3), loss)
+    losses = network.fit(x, masks, epochs=3, batch_size=2, shuffle=False, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_saved_networks_load_in_a_fresh_process_and_give_equal_outputs(tmp_path):
+    for name in model.names():
+        network = shaken(small(name))
+        x = images(network)
+        network.save(tmp_path / f"{name}.keras")
+        np.savez(tmp_path / f"{name}.npz", x, *outputs(network, x))
+        keras.backend.clear_session()
+    script = (
+        "import json, pathlib, sys, keras, numpy as np, model\n"
+        "largest = {}\n"
+        "for path in pathlib.Path(sys.argv[1]).glob('*.keras'):\n"
+        "    x, *before = np.load(path.with_suffix('.npz')).values()\n"
+        "    after = keras.tree.flatten(model.load(path)(x))\n"
+        "    largest[path.stem] = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(after, before))\n"
+        "print(json.dumps(largest))\n"
+    )
+    run = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    largest = json.loads(done.stdout.splitlines()[-1])
+    assert set(largest) == set(model.names())
+    assert max(largest.values()) < 1e-5, largest
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", model.names())
+def test_mixed_precision_is_finite_with_float32_logits(name, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = small(name)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert policy.removeprefix("mixed_") in {layer.compute_dtype for layer in network.layers}
+    for training in (False, True):
+        for y in outputs(network, images(network), training=training):
+            assert y.dtype == np.float32 and np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_a_size_that_does_not_fit_names_the_next_that_do(name):
+    divisor = model.REGISTRY[name].divisor
+    with pytest.raises(ValueError, match=rf"height must be a multiple of {divisor}.*{divisor} or {2 * divisor}$"):
+        small(name, (divisor + 1, divisor, 3))
+    with pytest.raises(ValueError, match=rf"width must be a multiple of {divisor}.*the next that fit: {divisor}$"):
+        small(name, (divisor, divisor - 1, 3))
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_the_documented_arguments_are_those_of_the_builder(name):
+    builder = model.REGISTRY[name].builder
+    text = inspect.getdoc(builder)
+    for parameter in inspect.signature(builder).parameters:
+        assert parameter in text or parameter in inspect.getdoc(model.build), parameter
+
+
+# === Registry ===
+
+
+def test_unknown_names_and_options_list_the_right_ones():
+    with pytest.raises(ValueError, match="no network named 'u_net'; there are: as_net, unet"):
+        model.build("u_net", (32, 32, 3))
+    with pytest.raises(ValueError, match="unet has no option widht; there are, with their defaults: classes=1, width="):
+        model.build("unet", (32, 32, 3), widht=8)
+    with pytest.raises(ValueError, match="upsample must be 'transpose', 'bilinear' or 'nearest', got 'cubic'"):
+        model.build("unet", (32, 32, 3), upsample="cubic")
+    with pytest.raises(ValueError, match="input_shape must be"):
+        model.build("unet", (None, 32, 3))
+
+
+def test_presets_carry_their_options_and_published_facts():
+    assert model.REGISTRY["unet16"].defaults()["width"] == 16
+    assert model.build("attributes_unet", (16, 16, 3), width=2).output_shape == (None, 16, 16, 5)
+    assert model.build("unet", (16, 16, 4), width=2, classes=2).output_shape == (None, 16, 16, 2)
+    assert model.build("unet", (12, 20, 3), width=2, depth=2).output_shape == (None, 12, 20, 1)
+    assert model.build("unet16", width=2).input_shape == (None, 256, 256, 3)
+    kinds = {entry.normalization for entry in model.REGISTRY.values()}
+    assert kinds <= {"unit", "gamma", "minmax", "standardize"}
+    for entry in model.REGISTRY.values():
+        assert all(n % entry.divisor == 0 for n in entry.input_shape[:2])
+
+
+def test_load_tells_of_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no saved network at .*absent\.keras"):
+        model.load(tmp_path / "absent.keras")
+
+
+# === Command line ===
+
+
+def test_the_table_has_a_line_for_every_network(capsys, monkeypatch):
+    entries = {name: model.REGISTRY[name] for name in ("unet16",)}
+    monkeypatch.setattr(model, "REGISTRY", entries)
+    model.main([])
+    title, line = capsys.readouterr().out.splitlines()
+    assert title.split()[:3] == ["network", "parameters", "GFLOPs"]
+    assert line.split()[:4] == ["unet16", "2,162,129", "8.21", "16.0"]
+    assert "unit" in line
+
+
+def test_the_layers_of_one_network(capsys):
+    model.main(["unet16", "--input-shape", "32x48x3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["image", "InputLayer", "(None,", "32,", "48,", "3)", "0"]
+    assert lines[-1] == "2,162,129 trainable parameters"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["unet17"], "no network named 'unet17'"),
+        (["unet16", "--input-shape", "32x33x3"], "the next that fit: 32 or 48"),
+        (["unet16", "--input-shape", "32"], "expected HxWxC"),
+    ],
+)
+def test_the_command_line_tells_what_is_wrong(arguments, text, capsys):
+    with pytest.raises(SystemExit) as stop:
+        model.main(arguments)
+    assert stop.value.code == 2
+    assert text in capsys.readouterr().err
