@@ -197,9 +197,9 @@ def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
     red = rng.uniform(-0.08, 0.12)
     if rng.random() < 0.2:
         red = red + rng.uniform(0.15, 0.4) * ramp(patch(rng, grid, lesion, rng.uniform(0.2, 0.6)), -0.5, 1.2)
-    if rng.random() < 0.12:  # scar-like white regression: pigment and blood are gone
+    if rng.random() < 0.12:  # scar-like white regression: most pigment is gone
         scar = ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2)
-        amount, red = amount * (1 - 0.8 * scar), red - 0.3 * scar
+        amount, red = amount * (1 - 0.75 * scar), red - 0.08 * scar
     veil = np.zeros_like(edge)
     if rng.random() < 0.15:  # blue-grey veil
         veil = edge * ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2) * rng.uniform(0.3, 0.65)
