@@ -132,7 +132,8 @@ class Recorder(keras.callbacks.Callback):
         os.replace(f"{log}.tmp", log)
         visualize.curves(log, self.output / "progress.png", self.settings.run)
         if self.best() is row:
-            write_network(self.model, self.settings, "checkpoint_best", include_optimizer=False)
+            bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)  # no loss, no optimiser
+            write_network(bare, self.settings, "checkpoint_best")
         write_network(self.model, self.settings, "checkpoint")
 
     def best(self):
@@ -141,11 +142,11 @@ class Recorder(keras.callbacks.Callback):
         return (max if HIGHER_IS_BETTER[name] else min)(self.rows, key=lambda row: row[name])
 
 
-def write_network(network, settings, folder, include_optimizer=True):
+def write_network(network, settings, folder):
     """Save a network and its settings into FOLDER/RUN, each under a temporary name first."""
     folder = Path(folder, settings.run)
     config.save(settings, folder / "settings.yaml")
-    network.save(folder / "writing.keras", include_optimizer=include_optimizer)
+    network.save(folder / "writing.keras")
     os.replace(folder / "writing.keras", folder / "model.keras")
 
 

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+import pipeline
+from config import Settings
+from datasets.prepared import open_split
+
+
+def batches(data):
+    return [[x.numpy() for x in pair] for pair in data]
+
+
+def numbers(split, images):
+    """The image numbers of a batch that was only divided by 255."""
+    flat = {image.tobytes(): i for i, image in enumerate(split.images)}
+    return [flat[np.rint(image * 255).astype("uint8").tobytes()] for image in images]
+
+
+def test_every_epoch_is_another_order_of_all_images(discs):
+    split = open_split(discs, "train")
+    settings = Settings(batch_size=8, epochs=3, normalize="unit")
+    seen = batches(pipeline.training(split, settings))
+    assert [len(x) for x, _ in seen] == [8, 8, 4] * 3
+    orders = [numbers(split, np.concatenate([x for x, _ in seen[e * 3 : e * 3 + 3]])) for e in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(20))
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    masks = np.concatenate([y for _, y in seen[:3]])
+    assert np.array_equal(masks, split.masks[orders[0]])
+
+
+def test_a_run_goes_on_from_any_step(discs):
+    split = open_split(discs, "train")
+    settings = Settings(batch_size=8, epochs=2, normalize="gamma", flip=True, rotation=90.0, hue=10.0, seed=3)
+    whole = batches(pipeline.training(split, settings))
+    rest = batches(pipeline.training(split, settings, first_step=4))
+    assert len(whole) == 6 and len(rest) == 2
+    for a, b in zip(whole[4:], rest, strict=True):
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    other = batches(pipeline.training(split, Settings(batch_size=8, epochs=1, normalize="gamma", seed=4)))
+    assert not np.array_equal(other[0][0], whole[0][0])
+
+
+def test_evaluation_is_in_order_and_whole(discs):
+    split = open_split(discs, "test")
+    seen = batches(pipeline.evaluation(split, Settings(normalize="unit", flip=True), batch_size=2))
+    assert [len(x) for x, _ in seen] == [2, 2, 1]
+    assert numbers(split, np.concatenate([x for x, _ in seen])) == [0, 1, 2, 3, 4]
+    assert np.array_equal(np.concatenate([y for _, y in seen]), split.masks)
+    assert seen[0][0].dtype == seen[0][1].dtype == np.float32
+
+
+def test_normalize_by_hand():
+    images = np.array([0, 51, 102, 255], "uint8").reshape(1, 2, 2, 1).repeat(3, -1)
+    unit = np.array([0, 0.2, 0.4, 1]).reshape(1, 2, 2, 1).repeat(3, -1)
+    np.testing.assert_allclose(pipeline.normalize(images, "unit"), unit, atol=1e-6)
+    np.testing.assert_allclose(pipeline.normalize(images, "gamma"), unit**1.6, atol=1e-6)
+    np.testing.assert_allclose(pipeline.normalize(images, "minmax"), 2 * unit - 1, atol=1e-6)
+    expected = (unit - [0.61788, 0.49051, 0.43048]) / [0.19839, 0.16931, 0.16544]
+    np.testing.assert_allclose(pipeline.normalize(images, "standardize"), expected, rtol=1e-5)
+    flat = np.full((1, 2, 2, 3), 9, "uint8")
+    np.testing.assert_allclose(pipeline.normalize(flat, "minmax"), -np.ones((1, 2, 2, 3)))
+    with pytest.raises(ValueError, match="expected unit, gamma, minmax or standardize"):
+        pipeline.normalize(flat, "none")
+
+
+def test_a_split_without_masks_cannot_train(discs):
+    split = open_split(discs, "train")
+    bare = type(split)(split.images, None, split.ids, split.sizes, split.classes)
+    with pytest.raises(ValueError, match="no masks"):
+        pipeline.training(bare, Settings(normalize="unit"))
+    images = list(pipeline.evaluation(bare, Settings(normalize="unit", batch_size=16)))
+    assert [x.shape[0] for x in images] == [16, 4]

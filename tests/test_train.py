@@ -1,0 +1,121 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import config
+import model
+import train
+from tests.conftest import write_discs
+
+TINY = {
+    **{"model": "unet", "options": {"width": 4, "depth": 2}, "loss": "bce + dice", "normalize": "unit"},
+    **{"epochs": 3, "batch_size": 8, "learning_rate": 1e-2, "flip": True, "turn": True, "seed": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write_config(data, **changes):
+    Path("tiny.yaml").write_text(yaml.safe_dump({**TINY, "data": str(data), **changes}))
+    return ["--config", "tiny.yaml"]
+
+
+def weights(path):
+    network = keras.saving.load_model(path)
+    return [np.array(w) for w in network.get_weights() + [v.numpy() for v in network.optimizer.variables]]
+
+
+def refused(argv):
+    with pytest.raises(SystemExit) as error:
+        train.main(argv)
+    return str(error.value)
+
+
+def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
+    train.main(write_config(discs, epochs=8, schedule="cosine", warmup_steps=4))
+    log = pd.read_csv("output/tiny/log.csv")
+    assert list(log.epoch) == list(range(1, 9))
+    assert {"loss", "dice", "jaccard", "val_loss", "val_dice", "val_jaccard", "learning_rate"} <= set(log)
+    assert log.loss.iloc[-1] < 0.75 * log.loss.iloc[0]
+    assert log.val_dice.max() > 0.9
+    assert log.learning_rate.iloc[-1] < 1e-4 < log.learning_rate.max() <= 1e-2
+    written = {str(p) for p in Path().rglob("*") if p.is_file()} - {"tiny.yaml"}
+    assert written == {
+        *("checkpoint/tiny/model.keras", "checkpoint/tiny/settings.yaml"),
+        *("checkpoint_best/tiny/model.keras", "checkpoint_best/tiny/settings.yaml"),
+        *("output/tiny/log.csv", "output/tiny/progress.png"),
+    }
+    settings = config.load("checkpoint_best/tiny/settings.yaml")
+    assert (settings.run, settings.normalize, settings.epochs) == ("tiny", "unit", 8)
+    assert "best epoch" in capsys.readouterr().out
+    # the best network is the one of the best epoch, and loads where nothing of this project was imported
+    code = "import keras; m = keras.saving.load_model('checkpoint_best/tiny/model.keras'); print(m.output_shape)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip().endswith("(None, 32, 48, 1)")
+    assert not model.load("checkpoint_best/tiny/model.keras").compiled
+
+
+def test_a_run_that_died_goes_on_as_if_it_had_not(discs, monkeypatch):
+    argv = write_config(discs, schedule="cosine")
+    train.main([*argv, "--run", "whole"])
+
+    class Killed(BaseException):
+        pass
+
+    end = train.Recorder.on_epoch_end
+
+    def dies(self, epoch, logs=None):
+        if epoch == 2:
+            raise Killed
+        end(self, epoch, logs)
+
+    monkeypatch.setattr(train.Recorder, "on_epoch_end", dies)
+    with pytest.raises(Killed):
+        train.main([*argv, "--run", "died"])
+    monkeypatch.setattr(train.Recorder, "on_epoch_end", end)
+    keras.utils.set_random_seed(99)  # nothing may depend on the state of the process
+    train.main([*argv, "--run", "died", "--resume"])
+    whole, died = (weights(f"checkpoint/{run}/model.keras") for run in ("whole", "died"))
+    assert len(whole) == len(died) > 40
+    for a, b in zip(whole, died, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    logs = [pd.read_csv(f"output/{run}/log.csv") for run in ("whole", "died")]
+    pd.testing.assert_frame_equal(*(log.drop(columns=["seconds", "images_per_second"]) for log in logs), atol=1e-6)
+    assert "is finished, all 3 epochs" in refused([*argv, "--run", "died", "--resume"])
+    assert "exists: go on with --resume" in refused([*argv, "--run", "died"])
+    assert "trained with learning_rate 0.01, now it is 0.1" in refused(
+        [*argv, "--run", "died", "--resume", "--learning_rate", "0.1"]
+    )
+
+
+def test_same_seed_same_result(discs):
+    argv = write_config(discs, epochs=1)
+    for run, seed in (("a", "2"), ("b", "2"), ("c", "3")):
+        train.main([*argv, "--run", run, "--seed", seed])
+    a, b, c = (pd.read_csv(f"output/{run}/log.csv").loss[0] for run in "abc")
+    assert a == pytest.approx(b, abs=1e-6)
+    assert a != pytest.approx(c, abs=1e-4)
+
+
+def test_refusals(discs, tmp_path):
+    argv = write_config(discs)
+    assert "nothing to resume" in refused([*argv, "--resume"])
+    assert "no network named 'unett'" in refused([*argv, "--model", "unett"])
+    assert "no option widht" in refused([*argv, "--options", "{widht: 4}"])
+    assert "dataset_isic18.py" in refused([*argv, "--data", "nowhere"])
+    assert "bce" in refused([*argv, "--loss", "bcee"])
+    assert "the masks are (32, 48, 1)" in refused([*argv, "--options.classes", "5"])
+    odd = write_discs(tmp_path / "odd", size=(30, 48), counts={"train": 2, "val": 1})
+    assert "32" in refused([*argv, "--data", str(odd)])
+    (odd / "mask_val.npy").unlink()
+    assert "the val split has no masks" in refused([*argv, "--data", str(odd)])
+    assert not list(Path().glob("checkpoint*"))
