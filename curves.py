@@ -33,7 +33,7 @@ def _centers():
 
 
 class ScoreHistogram:
-    """Counts the probabilities of true and of other pixels, batch by batch, in fixed memory (about 100 MB).
+    """Counts the probabilities of true and of other pixels, batch by batch, in fixed memory (40 MB, 100 MB at moments).
 
     Areas under curves agree with scikit-learn's on the full float32 scores to 1e-4, saturated scores included. (Scores
     that all lie within 0.005 of 0.5, as of an untrained network, give the average precision to 1e-3 only.) All of it is
@@ -86,8 +86,8 @@ class ScoreHistogram:
 
     def roc_auc(self):
         """The area under the ROC curve: the chance that a true pixel scores above another one, ties counting half."""
-        true_rates, false_rates = self.roc_curve(points=None)[1::-1]
-        return float(np.trapezoid(true_rates, false_rates))
+        false_rates, true_rates, _ = self.roc_curve(points=None)
+        return float(np.sum(np.diff(false_rates) * (true_rates[1:] + true_rates[:-1])) / 2)
 
     def average_precision(self):
         """Σ (recall step) · precision over falling thresholds, as scikit-learn's average_precision_score."""

@@ -14,6 +14,7 @@ and the gradient, are those of one device.
 import ast
 import math
 import re
+from numbers import Real
 
 import keras
 from keras import ops
@@ -44,10 +45,6 @@ def _cross_entropy(masks, logits, weight=1.0):
     return (1.0 - masks) * logits + (1.0 + (weight - 1.0) * masks) * ops.softplus(-logits)
 
 
-def _image_mean(values):
-    return ops.mean(values, axis=(1, 2, 3))  # (B, H, W, C) -> (B,)
-
-
 def _sum_over_replicas(sums):
     """The sums of all replicas of a tf.distribute strategy (its gradient is summed likewise); elsewhere unchanged."""
     if keras.backend.backend() != "tensorflow":
@@ -60,13 +57,15 @@ def _sum_over_replicas(sums):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
 
-def _positive(name, value):
-    """A number, or a list with one number per class; all finite and not negative, at least one above 0."""
-    values = value if isinstance(value, list | tuple) else [value]
-    right = [type(v) in (int, float) and math.isfinite(v) and v >= 0 for v in values]
+def _positive(name, value, per_class=False):
+    """value as a float above 0 or, where `per_class`, as a list of floats that may hold zeros too; else ValueError."""
+    listed = per_class and isinstance(value, list | tuple)
+    values = list(value) if listed else [value]
+    right = [isinstance(v, Real) and not isinstance(v, bool) and math.isfinite(v) and v >= 0 for v in values]
     if not all(right) or not any(values):
-        raise ValueError(f"{name} must be a positive number or a list of such, one per class, got {value!r}")
-    return [float(v) for v in values] if isinstance(value, list | tuple) else float(value)
+        what = "a positive number or a list of such, one per class" if per_class else "a positive number"
+        raise ValueError(f"{name} must be {what}, got {value!r}")
+    return [float(v) for v in values] if listed else float(value)
 
 
 def _per_class(name, values, classes):
@@ -104,7 +103,7 @@ class BCE(_Loss):
     """Binary cross-entropy, mean over pixels and classes."""
 
     def per_image(self, masks, logits):
-        return _image_mean(_cross_entropy(masks, logits))
+        return ops.mean(_cross_entropy(masks, logits), axis=(1, 2, 3))  # (B,)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -116,10 +115,11 @@ class WBCE(_Loss):
 
     def __init__(self, weight=2.5, **kwargs):
         super().__init__(**kwargs)
-        self.weight = _positive("weight", weight)
+        self.weight = _positive("weight", weight, per_class=True)
 
     def per_image(self, masks, logits):
-        return _image_mean(_cross_entropy(masks, logits, _per_class("weight", self.weight, logits.shape[-1])))
+        weight = _per_class("weight", self.weight, logits.shape[-1])
+        return ops.mean(_cross_entropy(masks, logits, weight), axis=(1, 2, 3))  # (B,)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -138,7 +138,8 @@ class Focal(_Loss):
     def per_image(self, masks, logits):
         wrong = _cross_entropy(1.0 - masks, logits)  # -log of the probability of the wrong answer
         alpha = self.alpha * masks + (1.0 - self.alpha) * (1.0 - masks)
-        return _image_mean(alpha * ops.exp(-self.gamma * wrong) * _cross_entropy(masks, logits))
+        values = alpha * ops.exp(-self.gamma * wrong) * _cross_entropy(masks, logits)
+        return ops.mean(values, axis=(1, 2, 3))  # (B,)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -202,7 +203,9 @@ class _Overlap(_Loss):
 
     def __init__(self, class_weights=None, epsilon=1e-6, **kwargs):
         super().__init__(**kwargs)
-        self.class_weights = None if class_weights is None else _positive("class_weights", class_weights)
+        self.class_weights = class_weights
+        if class_weights is not None:
+            self.class_weights = _positive("class_weights", class_weights, per_class=True)
         self.epsilon = _positive("epsilon", epsilon)
 
     def per_image(self, masks, logits):
@@ -375,7 +378,7 @@ def _make(name, keywords, spec):
             raise ValueError(f"unknown parameter {keyword.arg!r} of {name} in {spec!r}; {name} takes: {given}")
         try:
             arguments[keyword.arg] = ast.literal_eval(keyword.value)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise _bad(spec, f"gives {keyword.arg} a value that is no number or list") from error
     return LOSSES[name](**arguments)
 
