@@ -280,7 +280,7 @@ def draw(output, result, split, histograms, scores, predictions):
 
     chosen = [(order, visualize.pick(scores, order)[0]) for order in visualize.ORDERS]
     rows = visualize.sample_rows(split, chosen, scores, predictions)
-    title = f"{result['run']}: {result['images']} images of {result['split']}"
+    title = f"{result['run']}: best, median and worst of {result['images']} images ({result['split']})"
     visualize.sample_sheet(rows, output / "sample_results.png", split.classes, title)
 
 

@@ -5,16 +5,20 @@ import csv
 import json
 import os
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 import pytest
+from isic_challenge_scoring import task2
+from isic_challenge_scoring.segmentation import SegmentationScore
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import config
 import evaluate
 from datasets.prepared import Writer, open_split
+from visualize import write_masks
 
 SIZE = (4, 5)  # 20 pixels an image
 ATTRIBUTES = ["pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules"]
@@ -41,10 +45,10 @@ def save_run(run, size=SIZE, classes=1, **settings):
 
 
 def save_data(images, masks, split="test", root="data", classes=("lesion",)):
-    """images: (N, H, W, 3) uint8; masks: (N, H, W, classes) or None. The ids are ISIC_0, ISIC_1, …"""
+    """images: (N, H, W, 3) uint8; masks: (N, H, W, classes) or None. The ids are ISIC_0000000, ISIC_0000001, …"""
     with Writer(root, {"dataset": "tiny", "task": 1}, images.shape[1:3], classes) as writer:
         for i, image in enumerate(images):
-            writer.add(split, f"ISIC_{i}", image, None if masks is None else masks[i], (40, 50))
+            writer.add(split, f"ISIC_{i:07}", image, None if masks is None else masks[i], (40, 50))
 
 
 def bright(*areas):
@@ -110,6 +114,23 @@ def test_scores_by_hand(scored):
     )
 
 
+def write_truth(masks, classes=("lesion",)):
+    """True masks as the challenge's scorer wants them, in a new folder truth/."""
+    folder = Path("truth")
+    folder.mkdir()
+    for i, mask in enumerate(masks):
+        write_masks(folder, f"ISIC_{i:07}", mask, classes)
+    return folder
+
+
+def test_the_challenge_scores_the_written_masks_alike(scored):
+    result, folder = scored
+    truth = write_truth(masks_of((0, 10), (5, 15), (0, 0), (0, 0)))
+    official = SegmentationScore.from_dir(truth, folder / "predictions/tiny").macro_average
+    official = {name.replace("threshold_", "thresholded_"): value for name, value in official.items()}
+    assert result["per_image"] == pytest.approx(official, abs=1e-12)
+
+
 def test_metrics_json(scored):
     saved = json.loads((scored[1] / "output/tiny/metrics.json").read_text())
     names = ["run", "data", "split", "images", "size", "threshold", "empty_masks", "pooled", "per_image"]
@@ -122,7 +143,7 @@ def test_metrics_json(scored):
 def test_per_image_csv(scored):
     with open(scored[1] / "output/tiny/per_image.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == ["ISIC_0", "ISIC_1", "ISIC_2", "ISIC_3"]
+    assert [row["id"] for row in rows] == [f"ISIC_{i:07}" for i in range(4)]
     assert {row["class"] for row in rows} == {"lesion"}
     assert [rows[1][name] for name in ("tp", "fp", "fn", "tn")] == ["5"] * 4
     assert float(rows[1]["jaccard"]) == pytest.approx(1 / 3, abs=1e-6)
@@ -136,8 +157,8 @@ def test_files(scored):
     assert sorted(os.listdir(folder / "output/tiny")) == [
         "Precision_recall.png", "ROC.png", "metrics.json", "per_image.csv", "performances.txt", "sample_results.png",
     ]  # fmt: skip
-    assert sorted(os.listdir(folder / "predictions/tiny")) == [f"ISIC_{i}_segmentation.png" for i in range(4)]
-    mask = cv2.imread(folder / "predictions/tiny/ISIC_2_segmentation.png", cv2.IMREAD_UNCHANGED)
+    assert sorted(os.listdir(folder / "predictions/tiny")) == [f"ISIC_{i:07}_segmentation.png" for i in range(4)]
+    mask = cv2.imread(folder / "predictions/tiny/ISIC_0000002_segmentation.png", cv2.IMREAD_UNCHANGED)
     assert mask.dtype == np.uint8 and mask.ravel().tolist() == [255] * 4 + [0] * 16
     for name in ("ROC", "Precision_recall", "sample_results"):
         assert cv2.imread(folder / f"output/tiny/{name}.png").std() > 5
@@ -198,6 +219,9 @@ def test_five_attributes():
     assert result["pooled"]["jaccard"] == pytest.approx(both.sum() / either.sum())  # the challenge's overall score
     assert result["per_image"]["jaccard"] == pytest.approx(np.mean(both / either))
     assert result["pooled"]["roc_auc"] == pytest.approx(roc_auc_score(masks.ravel(), predicted.ravel()), abs=1e-4)
+    official = task2.score(write_truth(masks, ATTRIBUTES), Path("predictions/five"))
+    assert result["pooled"]["jaccard"] == pytest.approx(official["overall"], abs=1e-12)
+    assert result["classes"]["streaks"]["pooled"]["dice"] == pytest.approx(official["streaks"]["dice"], abs=1e-12)
     assert result["classes"]["globules"]["empty_masks"] == result["empty_masks"] == 3
     assert result["classes"]["globules"]["pooled"]["roc_auc"] is None  # undefined without a true pixel
     means = [result["classes"][name]["pooled"]["roc_auc"] for name in ATTRIBUTES[:4]]
@@ -206,7 +230,7 @@ def test_five_attributes():
         text = file.read()
     assert "undefined" in text and "milia like cyst" in text and "together" in text
     assert len(os.listdir("predictions/five")) == 15
-    mask = cv2.imread("predictions/five/ISIC_2_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
+    mask = cv2.imread("predictions/five/ISIC_0000002_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask > 0, predicted[2, ..., 2])
 
 
@@ -283,7 +307,7 @@ def test_memory_does_not_grow_with_the_images():
         save_data(np.zeros((count, *size, 3), np.uint8), np.zeros((count, *size, 1), np.uint8), root=f"data{count}")
         split = open_split(f"data{count}", "test")
         tracemalloc.start()
-        evaluate.score(model, split, settings, evaluate.Path("predictions"))
+        evaluate.score(model, split, settings, Path("predictions"))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4e6  # the probabilities of 400 images more are 16 MB
