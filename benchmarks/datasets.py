@@ -28,7 +28,7 @@ from datasets.prepare import prepare  # noqa: E402
 
 SIZE = (192, 256)  # height, width in pixels
 TASK = isic2018.TASKS[1]
-IMAGES, MASKS = TASK.parts["test"].images[0], TASK.parts["test"].masks[0]  # the split that may come without masks
+IMAGES, MASKS = "ISIC2018_Task1-2_Test_Input", "ISIC2018_Task1_Test_GroundTruth"  # may come without masks
 PEAK = """
 import sys
 from datasets import isic2018

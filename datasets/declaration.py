@@ -44,12 +44,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A data set. mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem."""
+    """A data set.
+
+    counts: split -> number of official images. download: size of the archives in words.
+    layouts: the ways it is found on disk, each split -> Part; the first of which anything is there counts. A single
+    split "all" means that there are no official ones: a seed divides it.
+    mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem.
+    archives: those that --download fetches; empty if they are to be had by hand only, from the homepage.
+    """
 
     name: str
     task: int
     title: str
-    parts: dict[str, Part]  # split -> where
+    counts: dict[str, int]
+    download: str
+    layouts: tuple[dict[str, Part], ...]
     mask_suffixes: dict[str, str]
     licence: str
     citation: str
@@ -78,14 +87,12 @@ def find_pairs(declaration, open_part):
     FileNotFoundError: masks without their images' folder, or a training split without masks.
     """
     pairs, problems, notes = {}, {}, []
-    for split, part in declaration.parts.items():
-        images = _files(open_part, part.images, part.within_images)
-        masks = _files(open_part, part.masks, part.within_masks)
+    for split, (part, images, masks) in _open_layout(declaration.layouts, open_part).items():
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
         elif images is None:
             raise FileNotFoundError(f"{part.masks[0]} is there, images {' and '.join(part.images)} are not: add them")
-        elif masks is None and split == "train":
+        elif masks is None and split in ("train", "all"):
             raise FileNotFoundError(f"{part.images[0]} is there, masks {' and '.join(part.masks)} are not: add them")
         elif masks is None:
             notes.append(f"{split} has images only: {' and '.join(part.masks)} not found")
@@ -95,11 +102,26 @@ def find_pairs(declaration, open_part):
     return pairs, problems, notes
 
 
+def _open_layout(layouts, open_part):
+    """split -> (part, images, masks) of the first layout of which anything is there, else of the first of all."""
+    opened = []
+    for layout in layouts:
+        found = {}
+        for split, part in layout.items():
+            images = _files(open_part, part.images, part.within_images)
+            found[split] = part, images, _files(open_part, part.masks, part.within_masks)
+        if any(images is not None or masks is not None for _, images, masks in found.values()):
+            return found
+        opened.append(found)
+    return opened[0]
+
+
 def _files(open_part, names, within):
     opened = [files for files in map(open_part, names) if files is not None]
     if len(opened) < len(names):
         return None
-    return [file for files in opened for file in files if re.search(within, str(file.path))]
+    files = [file for files in opened for file in files if re.search(within, str(file.path))]
+    return None if within and not files else files
 
 
 def _unique(images, make):

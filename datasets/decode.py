@@ -42,12 +42,12 @@ def image(data, size):
 def mask(data, size, source):
     """Decode a mask and resize it: by area, then a pixel is lesion if at least half of it was.
 
-    data: bytes of the file. size: (H, W) of the result. source: (height, width) the mask must have, those of its image.
+    data: bytes of the file. size: (H, W) of the result. source: the image's (height, width), None for any.
     Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
     ValueError: as `image`; also another size than the image's, a colour mask, or values that are no mask's.
     """
     found = header_size(data)
-    if found != tuple(source):
+    if source is not None and found != tuple(source):
         raise ValueError(
             f"the mask is {found[0]}x{found[1]} (height x width), its image {source[0]}x{source[1]}; "
             "find the mask that belongs to this image"

@@ -48,7 +48,9 @@ def _declaration(task, title, mask_suffixes):
         name="isic2018",
         task=task,
         title=title,
-        parts={split: Part((_IMAGES[split],), (_MASKS[task][split],)) for split in _IMAGES},
+        counts={"train": 2594, "val": 100, "test": 1000},
+        download="14 GB",
+        layouts=({split: Part((_IMAGES[split],), (_MASKS[task][split],)) for split in _IMAGES},),
         mask_suffixes=mask_suffixes,
         licence="CC BY-NC 4.0",
         citation="Codella et al., Skin Lesion Analysis Toward Melanoma Detection 2018, arXiv:1902.03368; "

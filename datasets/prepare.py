@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections import deque
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,27 +21,31 @@ MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some
 SHOWN = 20  # of the skipped files in the summary of a split
 
 
-def prepare(declaration, root, size, archives=None, on_error="stop"):
+def prepare(declaration, root, size, archives=None, on_error="stop", folders=None, seed=0):
     """Prepare a data set's arrays in `root` (see prepared.py), unless they are there already.
 
     declaration: the data set (declaration.Declaration). size: (H, W) of the arrays in pixels.
-    archives: folder of the official zips; None if the official folders lie in `root`.
+    archives: folder of the official zips. folders: where the official folders lie, if not in `root`.
     on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
+    seed: of the division into train, val and test where there is no official one.
     Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
     FileNotFoundError: nothing to prepare. ValueError: a bad file. OSError: disk full. What was there before then stays.
     """
     root = Path(root)
-    place = Path(archives) if archives else root
+    place = Path(archives or folders or root)
     pairs, problems, notes = _find(declaration, place, source.open_archive if archives else source.open_folder)
     if on_error == "stop" and any(problems.values()):
         raise ValueError(_first([message for found in problems.values() for message in found]))
-    fingerprint = _fingerprint(declaration, pairs, problems, size, on_error)
+    fingerprint = _fingerprint(pairs, (REVISION, declaration.name, declaration.task, *size, on_error, problems, seed))
     with contextlib.suppress(FileNotFoundError, ValueError):
         meta = prepared.read_meta(root)
         if meta.get("fingerprint") == fingerprint:
             return meta, False
 
     _check_disk(root, pairs, size, len(declaration.classes))
+    if "all" in pairs:
+        pairs, problems = _divide(pairs["all"], seed), defaultdict(list, train=problems["all"])
+        notes.append(f"no official splits: divided 80/10/10 by lesion area with seed {seed}")
     meta = {
         "dataset": declaration.name,
         "task": declaration.task,
@@ -66,14 +70,34 @@ def _find(declaration, place, open_files):
         raise FileNotFoundError(f"in '{place}': {error}") from None
     empty = [split for split, found in pairs.items() if not found and not problems[split]]
     if not pairs or len(empty) == len(pairs):
-        wanted = ", ".join(name for part in declaration.parts.values() for name in part.images)
+        layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
+        fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
         raise FileNotFoundError(
-            f"{declaration.title}: no images found in '{place}'; looked for {wanted}. Three ways to get them: "
-            "--download; --archives DIR with the official .zip files; or the official folders unpacked there "
-            "(--synthetic N makes phantoms to try things out)"
+            f"{declaration.title}: no images found in '{place}'; looked for {layout}. Three ways to get them: {fetch}; "
+            "--archives DIR with the official .zip files; or the official folders unpacked there"
         )
     notes += [f"no {split} split: its folder holds no images" for split in empty]
     return {split: pairs[split] for split in pairs if split not in empty}, problems, notes
+
+
+def _divide(pairs, seed):
+    """Pairs by split, 80/10/10: of ten images next to each other in lesion area, eight are for training."""
+    with _one_thread_each(), ThreadPoolExecutor(_threads()) as pool:
+        areas = list(tqdm(pool.map(_area, pairs), "areas", len(pairs), unit="image", disable=None))
+    order, rng = np.argsort(areas, kind="stable"), np.random.default_rng(seed)
+    divided = {"train": [], "val": [], "test": []}
+    for start in range(0, len(order), 10):
+        splits = rng.permutation(["train"] * 8 + ["val", "test"])
+        for place, split in zip(order[start : start + 10], splits, strict=False):
+            divided[split].append(place)
+    return {split: [pairs[place] for place in sorted(places)] for split, places in divided.items() if places}
+
+
+def _area(pair):
+    try:
+        return _load_masks(pair, (64, 64), None)[0].mean()
+    except ValueError:  # reported when its turn comes to be written
+        return 0.0
 
 
 def _first(messages):
@@ -81,10 +105,9 @@ def _first(messages):
     return messages[0] + (f" (and {more} more such problems; --on-error skip leaves such files out)" if more else "")
 
 
-def _fingerprint(declaration, pairs, problems, size, on_error):
+def _fingerprint(pairs, settings):
     """Digest of all that decides the arrays: settings, and name, size and stamp of each file, not where they lie."""
-    digest = hashlib.sha256()
-    digest.update(repr((REVISION, declaration.name, declaration.task, tuple(size), on_error, problems)).encode())
+    digest = hashlib.sha256(repr(settings).encode())
     for split, found in pairs.items():
         for pair in found:
             files = [pair.image, *(file for group in pair.masks or () for file in group)]
@@ -102,6 +125,10 @@ def _check_disk(root, pairs, size, classes):
             f"disk full: the arrays need {needed / 1e9:.2f} GB, '{root}' has {free / 1e9:.2f} GB free; "
             "free some space, choose another --root or a smaller --size"
         )
+
+
+def _threads():
+    return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 @contextlib.contextmanager
@@ -129,12 +156,18 @@ def _load(pair, size):
     image, original = _read(pair.image, decode.image, size)
     if pair.masks is None:
         return _Loaded(image, None, original, False)
+    mask, anti_aliased = _load_masks(pair, size, original)
+    return _Loaded(image, mask, original, anti_aliased)
+
+
+def _load_masks(pair, size, original):
+    """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased). original: the image's size, None for any."""
     channels, anti_aliased = [], False
     for group in pair.masks:
         read = [_read(file, decode.mask, size, original) for file in group]
-        channels.append(np.maximum.reduce([mask for mask, _ in read]))
+        channels.append(np.maximum.reduce([mask for mask, _ in read]))  # several files: their union
         anti_aliased |= any(flag for _, flag in read)
-    return _Loaded(image, np.stack(channels, axis=-1), original, anti_aliased)
+    return np.stack(channels, axis=-1), anti_aliased
 
 
 def _read(file, function, *arguments):
@@ -168,7 +201,7 @@ def _write_split(writer, split, pairs, problems, on_error):
 
 def _in_order(pairs, size):
     """(pair, future of its _Loaded) in order, decoded on all cores, never more than a few ahead of the reader."""
-    workers = min(os.cpu_count() or 1, MAX_THREADS)
+    workers = _threads()
     ahead = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -137,7 +137,7 @@ def test_download_then_prepare(root, tmp_path, monkeypatch):
 def test_declared_archives_are_those_of_the_challenge():
     for task in (1, 2):
         declaration = isic2018.TASKS[task]
-        names = {name for part in declaration.parts.values() for name in (*part.images, *part.masks)}
+        names = {name for part in declaration.layouts[0].values() for name in (*part.images, *part.masks)}
         assert {archive.name for archive in declaration.archives} == {f"{name}.zip" for name in names}
     first = isic2018.TASKS[1].archives[0]
     assert first.url.endswith("/challenges/2018/ISIC2018_Task1-2_Training_Input.zip") and first.size == 11_165_358_566
