@@ -1,10 +1,10 @@
 """Masks and overlays for images of any size, by a trained run.
 
-    python predict.py photo.jpg --run isic18_cpu                    # → predicted/photo_segmentation.png
+    python predict.py photo.jpg --run isic18_cpu      # → predictions/isic18_cpu_images/photo_segmentation.png
     python predict.py folder/ 'more/*.png' --out masks --overlays
     python predict.py folder/ --probabilities --threshold 0.4       # also <name>_probability.png, 0 to 255
 
-Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predicted/)
+Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predictions/RUN_images/)
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
     <name>_overlay.png         with --overlays: the image, the mask tinted green and outlined (one a class)
@@ -231,8 +231,7 @@ class Table:
 
 
 def predict(predictor, paths, out, overlays=False, probability_maps=False, batch_size=None):
-    """Predict image files into the folder `out`. Returns the files that could not be read: {path: why}."""
-    out = Path(out)
+    """Predict image files into the folder `out`, a Path. Returns the files that could not be read: {path: why}."""
     out.mkdir(parents=True, exist_ok=True)
     claim(out, predictor)
     names = {path: outputs(path, predictor.classes, overlays, probability_maps) for path in paths}
@@ -289,7 +288,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Masks for images of any size, by a trained run.")
     parser.add_argument("images", nargs="+", help="images, folders of images, 'patterns*.jpg'")
     parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
-    parser.add_argument("--out", default="predicted", help="folder to write into (default: predicted)")
+    parser.add_argument("--out", type=Path, help="folder to write into (default: predictions/RUN_images)")
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
@@ -298,10 +297,11 @@ def main(argv=None):
     try:
         paths = find_images(given.images)
         predictor = Predictor(given.run, given.threshold)
-        bad = predict(predictor, paths, given.out, given.overlays, given.probabilities, given.batch_size)
+        out = given.out or Path("predictions") / f"{predictor.folder.name}_images"
+        bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)
     except (ValueError, OSError) as problem:
         sys.exit(f"error: {problem}")
-    print(f"{len(paths) - len(bad)} of {len(paths)} images: {given.out}/, table {given.out}/predictions.csv")
+    print(f"{len(paths) - len(bad)} of {len(paths)} images: {out}/, table {out}/predictions.csv")
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {path}: {why}" for path, why in bad.items())]))
 

@@ -55,7 +55,7 @@ def lay_on_side(path):
     path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])
 
 
-def rows_of(folder="predicted"):
+def rows_of(folder="predictions/tiny_images"):
     with open(Path(folder) / "predictions.csv", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -76,12 +76,13 @@ def test_masks_have_the_size_of_their_images():
     save("in/c.bmp", picture(9, 7, 0, 0, 0, 0))  # smaller than the network's size, and nothing to find
     (Path("in") / "note.txt").write_text("not looked at")
     predict.main(["in"])
-    masks = {name: cv2.imread(f"predicted/{name}_segmentation.png", cv2.IMREAD_UNCHANGED) for name in "abc"}
+    out = Path("predictions/tiny_images")
+    masks = {name: cv2.imread(out / f"{name}_segmentation.png", cv2.IMREAD_UNCHANGED) for name in "abc"}
     assert [mask.shape for mask in masks.values()] == [(120, 160), (333, 501), (9, 7)]
     assert all(set(np.unique(mask)) <= {0, 255} for mask in masks.values()) and not masks["c"].any()
     assert overlap(masks["a"] > 0, picture()[..., 0] > 0) > 0.85
     assert overlap(masks["b"] > 0, picture(333, 501, 100, 400, 50, 300)[..., 0] > 0) > 0.9
-    assert sorted(os.listdir("predicted")) == sorted(
+    assert sorted(os.listdir("predictions/tiny_images")) == sorted(
         ["run.json", "predictions.csv", *(f"{name}_segmentation.png" for name in "abc")]
     )
 
@@ -116,7 +117,7 @@ def test_overlays_and_probability_maps():
     save_run()
     save("a.jpg", picture())
     predict.main(["a.jpg", "--overlays", "--probabilities"])
-    overlay, maps = (cv2.imread(f"predicted/a_{kind}.png", -1) for kind in ("overlay", "probability"))
+    overlay, maps = (cv2.imread(f"predictions/tiny_images/a_{kind}.png", -1) for kind in ("overlay", "probability"))
     assert overlay.shape == (120, 160, 3) and maps.shape == (120, 160) and maps.dtype == np.uint8
     assert maps[60, 40] > 250 and maps[5, 5] < 5
     assert overlay[60, 40, 1] == pytest.approx(0.25 * 255, abs=3) and overlay[5, 5].max() < 5  # tinted green inside
@@ -132,10 +133,10 @@ def test_exif_orientation_is_honoured(height, width):
     path = save("turned.jpg", np.rot90(upright))
     lay_on_side(path)
     predict.main(["turned.jpg", "--overlays"])
-    mask = cv2.imread("predicted/turned_segmentation.png", -1) > 0
+    mask = cv2.imread("predictions/tiny_images/turned_segmentation.png", -1) > 0
     assert mask.shape == (width, height)
     assert overlap(mask, upright[..., 0] > 0) > 0.8
-    assert cv2.imread("predicted/turned_overlay.png").shape == (width, height, 3)
+    assert cv2.imread("predictions/tiny_images/turned_overlay.png").shape == (width, height, 3)
     assert (rows_of()[0]["height"], rows_of()[0]["width"]) == (str(width), str(height))
 
 
@@ -148,7 +149,7 @@ def test_other_kinds_of_pictures(kind):
     name = "a.tif" if kind == "tiff" else "a.png"
     cv2.imwrite(name, made[kind])
     predict.main([name])
-    assert overlap(cv2.imread("predicted/a_segmentation.png", -1) > 0, white > 0) > 0.85
+    assert overlap(cv2.imread("predictions/tiny_images/a_segmentation.png", -1) > 0, white > 0) > 0.85
 
 
 def test_bad_files_are_named_and_skipped(capsys):
@@ -165,7 +166,7 @@ def test_bad_files_are_named_and_skipped(capsys):
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["in/1.png", "in/3.png", "in/5.png"]
     assert "cut off" in lines[1] and "4 of 7 images" in capsys.readouterr().out
     assert [row["image"] for row in rows_of()] == ["0.png", "2.png", "4.png", "6.png"]
-    assert len(list(Path("predicted").glob("*_segmentation.png"))) == 4
+    assert len(list(Path("predictions/tiny_images").glob("*_segmentation.png"))) == 4
 
 
 def test_goes_on_after_an_interruption(monkeypatch):
@@ -182,9 +183,9 @@ def test_goes_on_after_an_interruption(monkeypatch):
     monkeypatch.setattr(predict, "finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict.main(["in"])
-    with open("predicted/predictions.csv", "a") as file:
+    with open("predictions/tiny_images/predictions.csv", "a") as file:
         file.write("5.png,lesion,12")  # half a row
-    Path("predicted/0_segmentation.png").unlink()
+    Path("predictions/tiny_images/0_segmentation.png").unlink()
 
     done = []
 
@@ -207,12 +208,12 @@ def test_predictions_of_another_run_are_not_mixed_in():
     save_run("one")
     save_run("two")
     save("a.png", picture())
-    predict.main(["a.png", "--run", "one"])
-    with pytest.raises(SystemExit, match=r"predicted/ holds predictions of run one at threshold 0\.5, .*another --out"):
-        predict.main(["a.png", "--run", "two"])
+    predict.main(["a.png", "--run", "one", "--out", "out"])
+    with pytest.raises(SystemExit, match=r"out/ holds predictions of run one at threshold 0\.5, .*another --out"):
+        predict.main(["a.png", "--run", "two", "--out", "out"])
     with pytest.raises(SystemExit, match="holds predictions of run one"):
-        predict.main(["a.png", "--run", "one", "--threshold", "0.4"])
-    with open("predicted/run.json") as file:
+        predict.main(["a.png", "--run", "one", "--out", "out", "--threshold", "0.4"])
+    with open("out/run.json") as file:
         assert json.load(file)["run"] == "one"
 
 
@@ -222,7 +223,7 @@ def test_five_attributes():
     predict.main(["a.png", "--overlays"])
     names = [f"a_attribute_{name}" for name in predict.ATTRIBUTES]
     assert [row["class"] for row in rows_of()] == list(predict.ATTRIBUTES)
-    assert {path.name for path in Path("predicted").glob("*.png")} == {
+    assert {path.name for path in Path("predictions/tiny_images").glob("*.png")} == {
         f"{name}{kind}.png" for name in names for kind in ("", "_overlay")
     }
 
@@ -236,7 +237,7 @@ def test_as_a_library():
     assert np.array_equal(mask, probabilities >= 0.5) and overlap(mask[..., 0], picture()[..., 0] > 0) > 0.85
     save("a.png", picture())
     predict.main(["a.png"])
-    assert np.array_equal(cv2.imread("predicted/a_segmentation.png", -1) > 0, mask[..., 0])
+    assert np.array_equal(cv2.imread("predictions/tiny_images/a_segmentation.png", -1) > 0, mask[..., 0])
     with pytest.raises(ValueError, match=r"expected an RGB image, uint8 \(H, W, 3\), received float64 \(5, 5\)"):
         predictor(np.zeros((5, 5)))
 
