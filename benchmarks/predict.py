@@ -53,7 +53,7 @@ def main():
         print("seconds            clock  processor")
         print(f"network alone  {alone[0]:9.2f} {alone[1]:10.2f}")
         print(f"predict.py     {files[0]:9.2f} {files[1]:10.2f}")
-        print(f"share of the network's speed: {alone[0] / files[0]:.2f} by clock, {alone[1] / files[1]:.2f} by processor")
+        print(f"network/all    {alone[0] / files[0]:9.2f} {alone[1] / files[1]:10.2f}   goal 0.80")
 
 
 def seconds(work):
