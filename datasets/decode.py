@@ -17,7 +17,7 @@ MAX_PIXELS = 100_000_000  # the largest ISIC image has 30 million; decoding this
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _REMEDY_CUT = "the file is cut off; copy or download it again"
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-_COLOR_MASK = "a colour mask; expected one grey channel, 0 or 1 for background and 255 or 1 for lesion"
+_COLOR_MASK = "a color mask; expected one grey channel, 0 or 1 for background and 255 or 1 for lesion"
 
 
 def image(data, size):
@@ -44,7 +44,7 @@ def mask(data, size, source):
 
     data: bytes of the file. size: (H, W) of the result. source: the image's (height, width), None for any.
     Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
-    ValueError: as `image`; also another size than the image's, a colour mask, or values that are no mask's.
+    ValueError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
     """
     found = header_size(data)
     if source is not None and found != tuple(source):
@@ -148,7 +148,7 @@ def _resize(pixels, size):
 
 
 def _one_channel(pixels):
-    """uint8 (H, W) from what OpenCV read: grey, or colour with equal channels (alpha is ignored), of 8 or 16 bits."""
+    """uint8 (H, W) from what OpenCV read: grey, or color with equal channels (alpha is ignored), of 8 or 16 bits."""
     if pixels.dtype == np.uint16:
         pixels = pixels.astype(np.uint8) if pixels.max() <= 255 else (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:

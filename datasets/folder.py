@@ -1,7 +1,7 @@
 """Your own data: DIR/train, DIR/val, DIR/test with images/ and masks/ each, or just DIR/images and DIR/masks.
 
-Image and mask have the same name, or the mask's ends in _segmentation, _Segmentation, _mask or _lesion. Only train must
-have masks. Without the split folders the images are divided 80/10/10.
+JPEG, PNG or BMP files. Image and mask have the same name, or the mask's ends in _segmentation, _Segmentation, _mask or
+_lesion. Only train must have masks. Without the split folders the images are divided 80/10/10.
 """
 
 from datasets.declaration import Declaration, Part

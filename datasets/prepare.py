@@ -40,6 +40,8 @@ def prepare(declaration, root, size, archives=None, on_error="stop", folders=Non
     with contextlib.suppress(FileNotFoundError, ValueError):
         meta = prepared.read_meta(root)
         if meta.get("fingerprint") == fingerprint:
+            for split in meta["counts"]:  # they must still be there, and whole
+                prepared.open_split(root, split)
             return meta, False
 
     _check_disk(root, pairs, size, len(declaration.classes))
@@ -90,7 +92,8 @@ def _divide(pairs, seed):
         splits = rng.permutation(["train"] * 8 + ["val", "test"])
         for place, split in zip(order[start : start + 10], splits, strict=False):
             divided[split].append(place)
-    return {split: [pairs[place] for place in sorted(places)] for split, places in divided.items() if places}
+    kept = {split: places for split, places in divided.items() if places or split == "train"}
+    return {split: [pairs[place] for place in sorted(places)] for split, places in kept.items()}
 
 
 def _area(pair):
@@ -233,7 +236,7 @@ def describe(meta, root):
     height, width = meta["size"]
     lines = [f"{meta['dataset']} task {meta['task']}, {height}x{width} (height x width) in {root}"]
     for split, part in meta["summary"].items():
-        kind = "pairs" if "area_percent" in part else "images without masks"
+        kind = "images without masks" if part["images"] and "area_percent" not in part else "pairs"
         line = f"  {split}: {part['images']} {kind}"
         if part.get("anti_aliased"):
             line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"

@@ -2,7 +2,7 @@
 
     ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
     ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order
-    ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, version, and what the writer adds
+    ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, splits with masks, version, and more
 
 The same for val and test. A split without masks has no mask file. Reading:
 
@@ -89,7 +89,8 @@ def open_split(root, name):
     count, size, classes = meta["counts"][name], meta["size"], meta["classes"]
     images = _open_array(root / f"data_{name}.npy", (count, *size, 3))
     mask_path = root / f"mask_{name}.npy"
-    masks = _open_array(mask_path, (count, *size, len(classes))) if mask_path.is_file() else None
+    has_masks = mask_path.is_file() or name in meta.get("masks", [])
+    masks = _open_array(mask_path, (count, *size, len(classes))) if has_masks else None
     with open(root / f"index_{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != count:
@@ -101,6 +102,8 @@ def open_split(root, name):
 def _open_array(path, shape):
     try:
         array = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} not found though meta.json lists it; prepare the data set again") from None
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and prepare the data set again") from None
     if array.dtype != np.uint8 or array.shape != shape:
@@ -209,7 +212,8 @@ class Writer:
             with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows([_INDEX_COLUMNS, *rows])
         counts = {split: len(rows) for split, rows in self._index.items()}
-        meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts, "version": VERSION}
+        meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
+        meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}
         (self._partial / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         # 2. without meta.json the folder counts as empty: no reader sees a mix of old and new
         (self.root / "meta.json").unlink(missing_ok=True)

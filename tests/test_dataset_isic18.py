@@ -84,6 +84,9 @@ def test_a_second_call_writes_nothing_and_other_settings_replace_all(root, capsy
     run(root)
     assert "nothing changed" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in root.glob("*.npy")} == before
+    (root / "mask_val.npy").unlink()
+    run(root)  # what was deleted is made again
+    assert prepared.open_split(root, "val").masks.shape == (2, 24, 32, 1)
     run(root, size="16x16")
     assert prepared.open_split(root, "train").images.shape == (4, 16, 16, 3)
     run(root, "--task", 2)

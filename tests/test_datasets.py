@@ -176,7 +176,7 @@ def test_masks_of_other_modes_give_the_same():
 
 
 def test_masks_that_are_no_masks_are_refused():
-    with pytest.raises(ValueError, match="a colour mask; expected one grey channel"):
+    with pytest.raises(ValueError, match="a color mask; expected one grey channel"):
         decode.mask(encode(picture(1), ".png"), SIZE, SIZE)
     classes = np.tile(np.array([0, 1, 2], np.uint8), (10, 4))
     with pytest.raises(ValueError, match="mask values 0, 1, 2; expected two, 0 and 255 or 0 and 1"):

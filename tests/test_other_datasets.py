@@ -173,6 +173,14 @@ def test_a_bad_file_in_a_divided_set(tmp_path):
     assert len(skipped) == 2 and any("4.png: not an image" in message for message in skipped)
 
 
+def test_nothing_left_of_a_divided_set(tmp_path):
+    save(tmp_path / "raw" / "images" / "a.png", picture(1))
+    save(tmp_path / "raw" / "masks" / "b.png", square(1))
+    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--on-error", "skip"]
+    with pytest.raises(ValueError, match=r"no image is left, all were skipped: .*a.png: image without mask, no a.png"):
+        __main__.main(arguments)
+
+
 def test_own_test_images_need_no_masks_but_training_images_do(tmp_path):
     folder(tmp_path)
     arguments = ["folder", "--folders", str(tmp_path), "--root", str(tmp_path / "out")]

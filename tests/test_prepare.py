@@ -58,7 +58,7 @@ def damage(root, kind):
         return [mask_name, "mask values 0, 1, 2, 3; expected two"]
     if kind == "color mask":
         save(mask, picture(1))
-        return [mask_name, "a colour mask"]
+        return [mask_name, "a color mask"]
     if kind == "duplicate ids":
         save(image.with_suffix(".png"), picture(1))
         return ["ISIC_0000001.png", "same id as", name, "remove one of them"]

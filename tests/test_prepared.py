@@ -28,8 +28,8 @@ def test_written_arrays_come_back_memory_mapped(tmp_path):
     assert prepared.open_split(tmp_path / "set", "test").masks is None
     assert np.load(tmp_path / "set" / "data_train.npy").dtype == np.uint8  # any numpy program can read them
     counts = {"train": 3, "test": 1}
-    expected = {"dataset": "x", "task": 1, "size": [4, 5], "classes": ["lesion"], "counts": counts, "version": 1}
-    assert prepared.read_meta(tmp_path / "set") == expected
+    expected = {"dataset": "x", "task": 1, "size": [4, 5], "classes": ["lesion"], "counts": counts}
+    assert prepared.read_meta(tmp_path / "set") == {**expected, "masks": ["train"], "version": 1}
 
 
 def test_writing_again_replaces_everything(tmp_path):
@@ -102,6 +102,10 @@ def test_reader_says_what_is_wrong(tmp_path):
         prepared.open_split(tmp_path, "train")
     np.save(tmp_path / "data_train.npy", np.zeros((2, 4, 5, 3), np.uint8))
     with pytest.raises(ValueError, match=r"is uint8 \(2, 4, 5, 3\), meta.json says uint8 \(3, 4, 5, 3\)"):
+        prepared.open_split(tmp_path, "train")
+    (tmp_path / "mask_train.npy").unlink()
+    np.save(tmp_path / "data_train.npy", np.zeros((3, 4, 5, 3), np.uint8))
+    with pytest.raises(FileNotFoundError, match=r"mask_train.npy not found though meta.json lists it"):
         prepared.open_split(tmp_path, "train")
     (tmp_path / "meta.json").write_text(json.dumps({"version": 99}))
     with pytest.raises(ValueError, match="format version 99, this program reads 1"):
