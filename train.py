@@ -132,7 +132,7 @@ class Recorder(keras.callbacks.Callback):
         os.replace(f"{log}.tmp", log)
         visualize.curves(log, self.output / "progress.png", self.settings.run)
         if self.best() is row:
-            bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)  # no loss, no optimiser
+            bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
             write_network(bare, self.settings, "checkpoint_best")
         write_network(self.model, self.settings, "checkpoint")
 
