@@ -90,7 +90,7 @@ def memory(folder):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archives", metavar="DIR", help="folder of the official archives, to time these too")
-    parser.add_argument("--count", type=int, default=48, help="large images in a round (default 48)")
+    parser.add_argument("--count", type=int, default=100, help="large images in a round (default 100)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:

@@ -73,10 +73,12 @@ def _find(declaration, place, open_files):
     empty = [split for split, found in pairs.items() if not found and not problems[split]]
     if not pairs or len(empty) == len(pairs):
         layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
+        nowhere = "" if place.is_dir() else " (no such folder)"
         fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
         raise FileNotFoundError(
-            f"{declaration.title}: no images found in '{place}'; looked for {layout}. Three ways to get them: {fetch}; "
-            "--archives DIR with the official .zip files; or the official folders unpacked there"
+            f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {layout}. "
+            f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
+            "or the official folders, unpacked, in --root or --folders DIR"
         )
     notes += [f"no {split} split: its folder holds no images" for split in empty]
     return {split: pairs[split] for split in pairs if split not in empty}, problems, notes
