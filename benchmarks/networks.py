@@ -1,0 +1,93 @@
+"""Images per second of every network, in training and prediction, and the share of the machine's peak that it reaches.
+
+    python benchmarks/networks.py [--networks unet16 as_net] [--size 128] [--batch 8] [--seconds 5]
+
+Each network runs at its published size, or at the square --size, in float32; --bfloat16 lets oneDNN compute
+convolutions in bfloat16 on CPUs that can. The peak is that of a large matrix product, measured in the same run. A
+training step counts as three forward passes. The best of all calls within --seconds is printed.
+"""
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import model
+from models import cost
+
+MEMORY = 2**32  # bytes that the maps of one training batch may take
+LINE = "{:26}{:>7}{:>12}{:>7}{:>12}{:>7}{:>12}{:>7}"
+
+
+def best(call, seconds):
+    """The least seconds that one call takes, after one that warms up."""
+    call()
+    times = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak(seconds, size=2048):
+    """Operations a second of a float32 matrix product."""
+    a = tf.random.normal((size, size))
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
+    return 2 * size**3 / best(lambda: product().numpy(), seconds)
+
+
+def sensible_batch(network):
+    """The most images, at most 16, whose maps and their gradients fit into MEMORY."""
+    maps = [tensor for layer in network.layers for tensor in keras.tree.flatten(layer.output)]
+    values = sum(math.prod(tensor.shape[1:]) for tensor in maps)
+    return max(1, min(16, MEMORY // (8 * values)))
+
+
+def measure(network, batch, seconds):
+    """Images a second: prediction of one image, prediction and training of a batch."""
+    random = np.random.default_rng(0)
+    x = random.random((batch, *network.input_shape[1:]), np.float32)
+    masks = [random.integers(0, 2, (batch, *y.shape[1:])).astype("float32") for y in network.outputs]
+    masks = keras.tree.pack_sequence_as(network.output, masks)
+    network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
+    one = 1 / best(lambda: network.predict_on_batch(x[:1]), seconds)
+    many = batch / best(lambda: network.predict_on_batch(x), seconds)
+    return one, many, batch / best(lambda: network.train_on_batch(x, masks), seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=model.names(), choices=model.names(), metavar="NAME")
+    parser.add_argument("--size", type=int, help="height and width; default: the published size")
+    parser.add_argument("--batch", type=int, help="default: the largest sensible, at most 16")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
+    parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16 by oneDNN")
+    args = parser.parse_args()
+    if args.bfloat16:
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
+    limit = peak(args.seconds)
+    print(f"peak: {limit / 1e9:.0f} GFLOP/s (float32 matrix product)")
+    print(LINE.format("network", "batch", "predict 1", "peak", "predict", "peak", "train", "peak"))
+    for name in args.networks:
+        shape = (args.size, args.size, 3) if args.size else None
+        network = model.untrained(name, shape)
+        batch = args.batch or sensible_batch(network)
+        operations = cost.flops(cost.operations(network))
+        cells = []
+        for rate, passes in zip(measure(network, batch, args.seconds), (1, 1, 3), strict=True):
+            cells += [f"{rate:.2f}", f"{rate * operations * passes / limit:.0%}"]
+        print(LINE.format(name, batch, *cells), flush=True)
+        keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
