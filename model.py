@@ -29,6 +29,7 @@ from models.convnext_unet import convnext_unet
 from models.jaal_net import da_net, lf_net
 from models.residual_unet import residual_unet
 from models.unet import unet
+from models.unext import unext
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Network:
 
     builder(input_shape, name=..., **options) returns the network; `options` are the preset's own defaults.
     input_shape: published height, width, channels; both sides must be multiples of `divisor` (at the preset's depth).
-    normalization: what the pipeline does to the pixels, "unit", "gamma", "minmax" or "standardize".
+    normalization: what the pipeline does to the pixels (`pipeline.normalize`).
     """
 
     builder: Callable
@@ -75,13 +76,14 @@ REGISTRY = {
     "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit"),
     "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16),
     "adstnet": Network(adstnet_around, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
-    "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax"),
+    "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
     "da_net": Network(da_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
     "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000),
     "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
     "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
     "attributes_attention_unet": Network(attention_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
     "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES),
+    "unext": Network(unext, "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
 }
 
 
