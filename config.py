@@ -36,7 +36,7 @@ class Settings:
     """options of the network, such as {width: 16, depth: 4}"""
     weights: str | None = None
     """pretrained weights of the encoder: imagenet, none, or a file; default: the network's own choice"""
-    normalize: Literal["unit", "gamma", "minmax", "standardize"] | None = None
+    normalize: Literal["unit", "gamma", "minmax", "minmax_edges", "standardize"] | None = None
     """what is done to the pixels; default: what the network was published with"""
 
     # --- objective and optimiser

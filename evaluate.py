@@ -82,9 +82,8 @@ def predictor(network):
 
 def check_fit(network, split, root):
     """ValueError where the network and the prepared arrays differ in size or number of classes."""
-    wanted, found = network.input_shape[1:], split.images.shape[1:]
-    if any(side not in (None, other) for side, other in zip(wanted, found, strict=True)):
-        height, width = wanted[:2]
+    (height, width), found = network.input_shape[1:3], split.images.shape[1:3]
+    if (height, width) != found:
         raise ValueError(
             f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
             f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
@@ -111,7 +110,7 @@ def predict(network, split, settings, folder, batch_size=None):
         ThreadPoolExecutor(2) as pool,
         tqdm(total=len(split.ids), unit="image", desc="predict", disable=None) as progress,
     ):
-        for images in pipeline.evaluation(images_only, settings, batch_size):
+        for images in pipeline.evaluation(images_only, settings, batch_size).as_numpy_iterator():
             probabilities = probabilities_of(images)  # (B, H, W, classes)
             masks = probabilities >= settings.threshold
             for job in writing:
@@ -333,7 +332,7 @@ def main(argv=None):
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
-    parser.add_argument("--batch-size", type=int, help="images at a time (default: the run's)")
+    parser.add_argument("--batch_size", type=int, help="images at a time (default: the run's)")
     try:
         evaluate(**vars(parser.parse_args(argv)))
     except (ValueError, OSError) as problem:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from augmentation import augment
+from models.jaal_net import edge_map
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
 STD = np.array([0.19839, 0.16931, 0.16544], "float32")
@@ -22,25 +23,34 @@ def normalize(images, kind):
 
     Args:
         images: (B, H, W, 3), any dtype, 0 to 255.
-        kind: unit (x / 255), gamma ((x / 255) ** 1.6, AS-Net), minmax (each image to [-1, 1], JAAL-Net) or standardize
-            (x / 255 less the mean of ISIC 2018, over its deviation, the attribute U-Nets).
+        kind: unit (x / 255), gamma ((x / 255) ** 1.6, AS-Net), minmax (each image to [-1, 1]), minmax_edges (that, and
+            its Canny edges as a fourth channel of {0, 1}, JAAL-Net) or standardize (x / 255 less the mean of ISIC
+            2018, over its deviation, the attribute U-Nets).
 
     Returns:
-        (B, H, W, 3) float32.
+        (B, H, W, 3) float32, for minmax_edges (B, H, W, 4).
     """
     images = tf.cast(images, tf.float32)
-    if kind == "minmax":
+    if kind in ("minmax", "minmax_edges"):
         low = tf.reduce_min(images, axis=(1, 2, 3), keepdims=True)
         high = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True)
-        return 2 * tf.math.divide_no_nan(images - low, high - low) - 1
+        scaled = 2 * tf.math.divide_no_nan(images - low, high - low) - 1
+        return scaled if kind == "minmax" else tf.concat([scaled, _edges(images)], axis=-1)
     images /= 255
     if kind == "gamma":
         return tf.exp(GAMMA * tf.math.log(images + 1e-12))  # four times as fast as the power
     if kind == "standardize":
         return (images - MEAN) / STD
     if kind != "unit":
-        raise ValueError(f"normalize is '{kind}', expected unit, gamma, minmax or standardize")
+        raise ValueError(f"normalize is '{kind}', expected unit, gamma, minmax, minmax_edges or standardize")
     return images
+
+
+def _edges(images):
+    """Canny edges (B, H, W, 1) float32 {0, 1} of images (B, H, W, 3), 0 to 255."""
+    pixels = tf.cast(tf.round(images), tf.uint8)
+    edges = tf.numpy_function(lambda batch: np.stack([edge_map(image) for image in batch]), [pixels], tf.uint8)
+    return tf.cast(tf.ensure_shape(edges, (*images.shape[:3], 1)), tf.float32)
 
 
 def steps_per_epoch(split, settings):

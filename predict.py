@@ -292,7 +292,7 @@ def main(argv=None):
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
-    parser.add_argument("--batch-size", type=int, help="images at a time (default: the run's)")
+    parser.add_argument("--batch_size", type=int, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
     try:
         paths = find_images(given.images)

@@ -85,6 +85,8 @@ def compiled(settings, split, steps):
     if settings.weights is not None:
         options["weights"] = settings.weights
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
+    if isinstance(network.output, dict):
+        raise ValueError(f"{settings.model} gives several maps and needs a training step that is not there yet")
     if network.output_shape[1:] != split.masks.shape[1:]:
         raise ValueError(
             f"{settings.model} gives maps of {network.output_shape[1:]}, the masks are {split.masks.shape[1:]}: "

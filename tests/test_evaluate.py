@@ -255,7 +255,7 @@ def test_newest_run_and_validation_are_the_default(capsys):
 def test_other_data_and_batch_size():
     save_run("tiny", data="nowhere")
     save_data(bright(*range(7)), masks_of(*((0, n) for n in range(7))), root="other")
-    evaluate.main(["--run", "tiny", "--split", "test", "--data", "other", "--batch-size", "3"])
+    evaluate.main(["--run", "tiny", "--split", "test", "--data", "other", "--batch_size", "3"])
     with open("output/tiny/metrics.json") as file:
         saved = json.load(file)
     assert (saved["data"], saved["images"], saved["pooled"]["dice"]) == ("other", 7, 1)

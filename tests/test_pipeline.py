@@ -58,9 +58,15 @@ def test_normalize_by_hand():
     np.testing.assert_allclose(pipeline.normalize(images, "minmax"), 2 * unit - 1, atol=1e-6)
     expected = (unit - [0.61788, 0.49051, 0.43048]) / [0.19839, 0.16931, 0.16544]
     np.testing.assert_allclose(pipeline.normalize(images, "standardize"), expected, rtol=1e-5)
+    square = np.zeros((1, 16, 16, 3), "uint8")
+    square[0, 4:12, 4:12] = 200
+    edges = pipeline.normalize(square, "minmax_edges").numpy()[0]
+    np.testing.assert_allclose(edges[..., :3], pipeline.normalize(square, "minmax")[0])
+    assert set(np.unique(edges[..., 3])) == {0, 1}
+    assert edges[7, 7, 3] == edges[0, 0, 3] == 0 and edges[:, 7, 3].sum() == 2  # one line above, one below
     flat = np.full((1, 2, 2, 3), 9, "uint8")
     np.testing.assert_allclose(pipeline.normalize(flat, "minmax"), -np.ones((1, 2, 2, 3)))
-    with pytest.raises(ValueError, match="expected unit, gamma, minmax or standardize"):
+    with pytest.raises(ValueError, match="expected unit, gamma, minmax, minmax_edges or standardize"):
         pipeline.normalize(flat, "none")
 
 
