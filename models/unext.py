@@ -39,7 +39,7 @@ class ChannelShift(keras.layers.Layer):
         self.kernel = np.expand_dims(kernel, (2 - self.axis, 3))  # (5, 1, C, 1) or (1, 5, C, 1)
 
     def call(self, x):
-        # four times as fast on a CPU as padding and slicing, whose gradient is slow
+        # two to four times as fast on a CPU as padding and slicing, whose gradient is slow
         kernel = ops.convert_to_tensor(self.kernel, dtype=self.compute_dtype)
         return ops.depthwise_conv(x, kernel, padding="same")
 
