@@ -84,8 +84,12 @@ class Settings:
     # --- what is measured and kept
     threshold: float = 0.5
     """probability from which a pixel counts as lesion"""
-    monitor: Literal["val_loss", "val_dice", "val_jaccard"] = "val_loss"
-    """decides which epoch is kept as the best"""
+    tta: bool = False
+    """average the probabilities over mirrored and turned copies of the image (8, or 4 where it is not square)"""
+    clean: bool = False
+    """keep the largest part of each predicted mask and fill its holes"""
+    monitor: Literal["val_loss", "val_dice", "val_jaccard", "epoch"] = "val_loss"
+    """decides which epoch is kept as the best; epoch: the last, whatever its scores"""
 
     def __post_init__(self):
         if self.run and not re.fullmatch(r"\w[\w.-]*", self.run):
@@ -97,9 +101,9 @@ class Settings:
 
 
 _RANGES = [  # setting, smallest, largest
-    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("epochs", 1, 10**6),
-    ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5), ("brightness", 0, 1),
-    ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
+    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9),
+    ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
+    ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip
 NAMES = [f.name for f in dataclasses.fields(Settings)]
 

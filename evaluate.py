@@ -3,6 +3,7 @@
     python evaluate.py                                   # the newest run, validation images
     python evaluate.py --run isic18_cpu --split test
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
+    python evaluate.py --run isic18_cpu --split test --no-tta --no-clean    # the bare network, whatever the run says
 
 Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of the run's data folder. Writes
 
@@ -25,6 +26,7 @@ Images go by in batches and leave behind counts and a histogram, so memory does 
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -33,6 +35,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import cv2
 import keras
 import numpy as np
 import pandas as pd
@@ -75,9 +78,35 @@ def find_run(name=None):
     return BEST / (name or names[-1])
 
 
-def predictor(network):
-    """A function from normalized images (B, H, W, 3) to probabilities (B, H, W, classes), float32 arrays."""
-    return keras.Model(network.input, keras.ops.sigmoid(network.output)).predict_on_batch
+def predictor(network, tta=False):
+    """A function from normalized images (B, H, W, channels) to probabilities (B, H, W, classes), float32 arrays.
+
+    tta: average over the image mirrored along either axis, and, where it is square, over the transposed ones too.
+    """
+
+    def probabilities(pose):
+        """Those of the image in one pose, (axes to mirror, whether to transpose), put back into place."""
+        axes, transpose = pose
+        image = keras.ops.flip(network.input, axes) if axes else network.input
+        image = keras.ops.transpose(image, (0, 2, 1, 3)) if transpose else image
+        result = keras.ops.sigmoid(network(image))
+        result = keras.ops.transpose(result, (0, 2, 1, 3)) if transpose else result
+        return keras.ops.flip(result, axes) if axes else result
+
+    square = network.input_shape[1] == network.input_shape[2]
+    poses = itertools.product([(), 1, 2, (1, 2)] if tta else [()], [False, True] if tta and square else [False])
+    maps = [probabilities(pose) for pose in poses]
+    return keras.Model(network.input, sum(maps) / len(maps)).predict_on_batch
+
+
+def largest_part(mask):
+    """The largest part of a mask (four neighbours), its holes filled: bool (H, W) -> bool (H, W)."""
+    labels, statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[1:3]
+    if len(statistics) < 2:
+        return mask
+    largest = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
+    outlines = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    return cv2.drawContours(largest, outlines, -1, 1, cv2.FILLED) > 0
 
 
 def check_fit(network, split, root):
@@ -102,7 +131,7 @@ def predict(network, split, settings, folder, batch_size=None):
     Yields, in the order of the images, (slice of the images, probabilities (B, H, W, classes), masks bool of the same
     shape). Files are written by other threads while the network computes; at most two batches are held at a time.
     """
-    probabilities_of = predictor(network)
+    probabilities_of = predictor(network, settings.tta)
     folder.mkdir(parents=True, exist_ok=True)
     images_only = dataclasses.replace(split, masks=None)
     done, writing = 0, []
@@ -113,6 +142,9 @@ def predict(network, split, settings, folder, batch_size=None):
         for images in pipeline.evaluation(images_only, settings, batch_size).as_numpy_iterator():
             probabilities = probabilities_of(images)  # (B, H, W, classes)
             masks = probabilities >= settings.threshold
+            if settings.clean:
+                for image, k in np.ndindex(len(masks), masks.shape[-1]):
+                    masks[image, ..., k] = largest_part(masks[image, ..., k])
             for job in writing:
                 job.result()  # an error of the disk ends the run here
             batch = slice(done, done + len(masks))
@@ -223,7 +255,9 @@ def report(result, classes):
     masks = result["images"] * len(classes)
     lines = [
         f"Run {result['run']}, split {result['split']} of {result['data']}",
-        f"{result['images']} images of {height} × {width} pixels, threshold {result['threshold']:g}",
+        f"{result['images']} images of {height} × {width} pixels, threshold {result['threshold']:g}"
+        + ", averaged over mirrored and turned copies" * result["tta"]
+        + ", masks reduced to their largest part without holes" * result["clean"],
         f"Empty true masks: {result['empty_masks']} of {masks} (sensitivity 1; Jaccard and Dice 1 if nothing is"
         " predicted there, else 0)",
     ]
@@ -286,16 +320,16 @@ def draw(output, result, split, histograms, scores, predictions):
 # === Command line ===
 
 
-def evaluate(run=None, split="val", data=None, threshold=None, batch_size=None):
+def evaluate(run=None, split="val", data=None, threshold=None, batch_size=None, tta=None, clean=None):
     """Score one split with a run of checkpoint_best/ and write every file.
 
-    run: None is the newest. data, threshold, batch_size: None means the run's own. Returns the contents of
+    run: None is the newest. data, threshold, batch_size, tta, clean: None means the run's own. Returns the contents of
     metrics.json, or None for a split without masks. Raises ValueError and FileNotFoundError that say what to do.
     """
     # 1. open the run and the data
     folder = find_run(run)
     settings = config.load(folder / "settings.yaml")
-    changes = {"data": data, "threshold": threshold}
+    changes = {"data": data, "threshold": threshold, "tta": tta, "clean": clean}
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
     images = open_split(settings.data, split)
     network = model.load(folder / "model.keras")
@@ -313,6 +347,7 @@ def evaluate(run=None, split="val", data=None, threshold=None, batch_size=None):
     output.mkdir(parents=True, exist_ok=True)
     result = {"run": folder.name, "data": str(settings.data), "split": split, "images": len(images.ids)}
     result |= {"size": list(images.images.shape[1:3]), "threshold": settings.threshold}
+    result |= {"tta": settings.tta, "clean": settings.clean}
     result |= summarize(counts, histograms, images.classes)
     table = image_table(counts, images)
     write_text(output / "per_image.csv", table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
@@ -333,6 +368,9 @@ def main(argv=None):
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
     parser.add_argument("--batch_size", type=int, help="images at a time (default: the run's)")
+    flag = {"action": argparse.BooleanOptionalAction, "default": None}
+    parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
+    parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
     try:
         evaluate(**vars(parser.parse_args(argv)))
     except (ValueError, OSError) as problem:

@@ -71,7 +71,7 @@ class Predictor:
         self.size = network.input_shape[1:3]
         count = network.output_shape[-1]
         self.classes = {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
-        self._probabilities = evaluate.predictor(network)
+        self._probabilities = evaluate.predictor(network, self.settings.tta)
 
     def probabilities(self, images):
         """uint8 (B, H, W, 3) RGB at the network's size → float32 (B, H, W, classes)."""
@@ -82,7 +82,10 @@ class Predictor:
         height, width = size
         resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
         resized = resized.reshape(height, width, -1)  # OpenCV drops a single class
-        return resized, resized >= self.threshold
+        masks = resized >= self.threshold
+        if self.settings.clean:
+            masks = np.stack([evaluate.largest_part(mask) for mask in np.moveaxis(masks, -1, 0)], axis=-1)
+        return resized, masks
 
     def __call__(self, image):
         """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""

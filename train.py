@@ -18,6 +18,7 @@ Every GPU is used when there are several. AS-Net on ISIC 2018 at 192 x 256 needs
 """
 
 import contextlib
+import functools
 import os
 import resource
 import sys
@@ -37,7 +38,7 @@ import pipeline
 import visualize
 from datasets.prepared import open_split
 
-HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True}
+HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
 
 
 # === Set-up ===
@@ -62,6 +63,28 @@ def set_precision(precision):
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": rewrite})
     mixed = precision != "float32" and not rewrite
     keras.mixed_precision.set_dtype_policy(f"mixed_{precision}" if mixed else "float32")
+
+
+def fuse_batch_norm(network):
+    """Let TensorFlow's fused kernel compute the batch norms in training; nothing else of the network changes.
+
+    Keras 3 builds batch normalisation from separate products, sums and means, which cost U-Net 16 a third of its step
+    on CPUs. The fused kernel gives the same output; its running variance is the unbiased one, as in PyTorch.
+    """
+    if keras.backend.backend() == "tensorflow":
+        for layer in network.layers:
+            if type(layer) is keras.layers.BatchNormalization and layer.scale and layer.center:
+                layer.call = functools.partial(_fused_call, layer, layer.call)
+
+
+def _fused_call(layer, unfused, x, training=None, mask=None):
+    if not training or not layer.trainable:
+        return unfused(x, training=training, mask=mask)
+    gamma, beta = (tf.convert_to_tensor(w) for w in (layer.gamma, layer.beta))
+    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=layer.epsilon, is_training=True)[:3]
+    for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + batch * (1 - layer.momentum))
+    return y
 
 
 def optimizer(settings, steps):
@@ -208,6 +231,7 @@ def train(settings, resume=False):
             network, rows = last_checkpoint(settings, steps)
         else:
             network, rows = compiled(settings, images, steps * settings.epochs), []
+    fuse_batch_norm(network)
 
     if len(rows) == settings.epochs:
         raise ValueError(f"run '{settings.run}' is finished, all {settings.epochs} epochs: start another --run")

@@ -133,9 +133,9 @@ def test_the_challenge_scores_the_written_masks_alike(scored):
 
 def test_metrics_json(scored):
     saved = json.loads((scored[1] / "output/tiny/metrics.json").read_text())
-    names = ["run", "data", "split", "images", "size", "threshold", "empty_masks", "pooled", "per_image"]
+    names = ["run", "data", "split", "images", "size", "threshold", "tta", "clean", "empty_masks", "pooled", "per_image"]
     assert list(saved) == names
-    assert [saved[name] for name in names[:7]] == ["tiny", "data", "test", 4, [4, 5], 0.5, 2]
+    assert [saved[name] for name in names[:9]] == ["tiny", "data", "test", 4, [4, 5], 0.5, False, False, 2]
     assert list(saved["per_image"]) == list(evaluate.PER_IMAGE)
     assert saved["per_image"]["jaccard"] == pytest.approx(7 / 12)
 
@@ -311,3 +311,48 @@ def test_memory_does_not_grow_with_the_images():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4e6  # the probabilities of 400 images more are 16 MB
+
+
+def test_mean_over_poses_does_not_depend_on_the_pose():
+    for size, poses in (((6, 6), 8), ((4, 6), 4)):
+        inputs = keras.Input((*size, 3))
+        convolution = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer="random_normal")
+        network = keras.Model(inputs, convolution(inputs))
+        image = np.random.default_rng(0).random((1, *size, 3), np.float32)
+        averaged, plain = evaluate.predictor(network, tta=True), evaluate.predictor(network)
+        copies = [image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]]
+        back = [lambda y: y, lambda y: y[:, ::-1], lambda y: y[:, :, ::-1], lambda y: y[:, ::-1, ::-1]]
+        if poses == 8:
+            copies += [x.swapaxes(1, 2) for x in copies]
+            back += [lambda y, b=b: b(y.swapaxes(1, 2)) for b in back]
+        expected = np.mean([b(plain(x)) for x, b in zip(copies, back, strict=True)], axis=0)
+        np.testing.assert_allclose(averaged(image), expected, atol=1e-5)
+        np.testing.assert_allclose(averaged(image[:, ::-1]), expected[:, ::-1], atol=1e-5)
+        assert np.abs(plain(image[:, ::-1]) - plain(image)[:, ::-1]).max() > 1e-3
+
+
+def test_largest_part_without_holes():
+    mask = np.zeros((8, 10), bool)
+    mask[1:6, 1:6] = True
+    mask[3, 3] = False  # a hole
+    mask[7, 8:] = True  # a smaller part
+    expected = np.zeros((8, 10), bool)
+    expected[1:6, 1:6] = True
+    assert np.array_equal(evaluate.largest_part(mask), expected)
+    assert not evaluate.largest_part(np.zeros((8, 10), bool)).any()
+    assert evaluate.largest_part(np.ones((8, 10), bool)).all()
+
+
+def test_clean_and_tta_are_the_runs_choice_and_told(capsys):
+    save_run("tiny", clean=True, tta=True)
+    images = bright(10)
+    images[0, 3, 4] = 255  # a lone pixel, away from the first two rows
+    save_data(images, masks_of((0, 10)))
+    result = evaluate.evaluate("tiny", "test")
+    assert (result["clean"], result["tta"], result["per_image"]["jaccard"]) == (True, True, 1.0)
+    text = capsys.readouterr().out
+    assert "mirrored and turned copies" in text and "largest part" in text
+    evaluate.main(["--run", "tiny", "--split", "test", "--no-clean", "--no-tta"])
+    bare = json.loads(Path("output/tiny/metrics.json").read_text())
+    assert (bare["clean"], bare["tta"]) == (False, False)
+    assert bare["per_image"]["jaccard"] == pytest.approx(10 / 11)
