@@ -15,6 +15,7 @@ import argparse
 import ast
 import inspect
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,8 @@ def load(path):
     """Load a network saved as `.keras`, uncompiled; its own layers are registered by importing this module."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is cut off or no saved network; train it again or copy the file again")
     return keras.models.load_model(path, compile=False)
 
 

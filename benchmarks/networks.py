@@ -1,10 +1,11 @@
 """Images per second of every network, in training and prediction, and the share of the machine's peak that it reaches.
 
     python benchmarks/networks.py [--networks unet16 as_net] [--size 128] [--batch 8] [--seconds 5]
+    python benchmarks/networks.py --precision bfloat16
 
-Each network runs at its published size, or at the square --size, in float32; --bfloat16 lets oneDNN compute
-convolutions in bfloat16 on CPUs that can. The peak is that of a large matrix product, measured in the same run. A
-training step counts as three forward passes. The best of all calls within --seconds is printed.
+Each network runs as train.py runs it, at its published size or at the square --size. The peak is that of a large
+float32 matrix product, measured in the same run. A training step counts as three forward passes. The best of all calls
+within --seconds is printed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
+import train
 from models import cost
 
 MEMORY = 2**32  # bytes that the maps of one training batch may take
@@ -58,6 +60,7 @@ def measure(network, batch, seconds):
     x = random.random((batch, *network.input_shape[1:]), np.float32)
     masks = [random.integers(0, 2, (batch, *y.shape[1:])).astype("float32") for y in network.outputs]
     masks = keras.tree.pack_sequence_as(network.output, masks)
+    train.fuse_batch_norm(network)
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     one = 1 / best(lambda: network.predict_on_batch(x[:1]), seconds)
     many = batch / best(lambda: network.predict_on_batch(x), seconds)
@@ -70,10 +73,9 @@ def main():
     parser.add_argument("--size", type=int, help="height and width; default: the published size")
     parser.add_argument("--batch", type=int, help="default: the largest sensible, at most 16")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each measurement")
-    parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16 by oneDNN")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="as of train.py")
     args = parser.parse_args()
-    if args.bfloat16:
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
+    train.set_precision(args.precision)
     limit = peak(args.seconds)
     print(f"peak: {limit / 1e9:.0f} GFLOP/s (float32 matrix product)")
     print(LINE.format("network", "batch", "predict 1", "peak", "predict", "peak", "train", "peak"))

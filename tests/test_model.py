@@ -168,6 +168,9 @@ def test_presets_carry_their_options_and_published_facts():
 
 
 def test_load_tells_of_a_missing_file(tmp_path):
+    (tmp_path / "cut.keras").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ValueError, match=r"cut\.keras is cut off"):
+        model.load(tmp_path / "cut.keras")
     with pytest.raises(FileNotFoundError, match=r"no saved network at .*absent\.keras"):
         model.load(tmp_path / "absent.keras")
 
