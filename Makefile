@@ -31,5 +31,5 @@ bench: setup     ## measure the speed of every part, one after the other
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:           ## remove .venv, caches and what the demo wrote
-	rm -rf .venv .pytest_cache .ruff_cache demo
+	rm -rf .venv .pytest_cache .ruff_cache demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

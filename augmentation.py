@@ -129,8 +129,11 @@ def write_augmented(data, out, copies=3, seed=0, batch=64):
         raise ValueError(f"--out {out} is --data itself: name another folder")
     meta = read_meta(data)
     splits = {name: open_split(data, name) for name in meta["counts"]}
+    if copies < 1:
+        raise ValueError(f"--copies is {copies}, expected 1 or more")
     if "train" not in splits or splits["train"].masks is None:
         raise ValueError(f"{data} has no training images with masks")
+    meta = {key: meta[key] for key in ("dataset", "task", "size", "classes")}
     meta["augmented"] = {"copies": copies, "seed": seed}
     transform = tf.function(lambda x, y, s: augment(x, y, OFFLINE, s, fill="NEAREST"), reduce_retracing=True)
     with Writer(out, meta, meta["size"], meta["classes"]) as writer:
@@ -159,7 +162,7 @@ def main(argv=None):
     out = args.out or f"{args.data.rstrip('/')}_augmented"
     try:
         write_augmented(args.data, out, args.copies, args.seed)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{out}: {read_meta(out)['counts']['train']} training images; use it with: python train.py --data {out}")
 

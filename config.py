@@ -57,7 +57,7 @@ class Settings:
     batch_size: int = 16
     """images a step, over all devices together"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """number format of the products; weights, logits, losses and metrics stay float32"""
+    """number format of the products; weights, losses and metrics stay float32"""
     seed: int = 0
     """decides every random choice: weights, order of the images, augmentation"""
 
@@ -98,6 +98,10 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}, expected {low} to {high}")
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError("weight_decay is decoupled: it needs optimizer adamw")
+        if self.warmup_steps and self.schedule == "constant":
+            raise ValueError("warmup_steps are those of schedule cosine")
 
 
 _RANGES = [  # setting, smallest, largest
@@ -123,12 +127,10 @@ def parse(argv=None):
     try:
         given = parser.parse_args(argv).as_dict()
         files, resume = given.pop("config"), given.pop("resume")
-        settings = Settings(**given)
+        given["run"] = given["run"] or (Path(str(files[-1])).stem if files else given["model"])
+        return Settings(**given), resume
     except (argparse.ArgumentError, ValueError) as error:
         raise SystemExit(f"error: {_explain(str(error))}") from None
-    if not settings.run:
-        settings.run = Path(str(files[-1])).stem if files else settings.model
-    return settings, resume
 
 
 def save(settings, path):

@@ -46,6 +46,7 @@ import metrics
 import model
 import pipeline
 import visualize
+from datasets.command import positive
 from datasets.prepared import open_split
 
 BEST = Path("checkpoint_best")
@@ -367,7 +368,7 @@ def main(argv=None):
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
-    parser.add_argument("--batch_size", type=int, help="images at a time (default: the run's)")
+    parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     flag = {"action": argparse.BooleanOptionalAction, "default": None}
     parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
     parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")

@@ -2,7 +2,7 @@
 
     python model.py                                the table of networks (a minute)
     python model.py NAME                           the layers of one at its published size
-    python model.py NAME --input-shape 128x128x3   … at another size
+    python model.py NAME --input_shape 128x128x3   … at another size
     python model.py import WEIGHTS --model NAME --out FILE.keras [--option upsample=bilinear]
                                                    weights of the PyTorch original (.pth, .safetensors) into a network
 
@@ -14,6 +14,7 @@ A new network is one file in `models/` and one line in REGISTRY.
 import argparse
 import ast
 import inspect
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -198,7 +199,7 @@ def import_weights(argv):
     parser.add_argument("weights", help=".pth or .safetensors")
     parser.add_argument("--model", required=True, help=f"one of {', '.join(names())}")
     parser.add_argument("--out", required=True, type=Path, help="the .keras file to write")
-    parser.add_argument("--input-shape", type=shape, help="HxWxC; default: the published size")
+    parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
     parser.add_argument("--option", type=option, action="append", default=[], help="KEY=VALUE; repeatable")
     args = parser.parse_args(argv)
     if args.out.suffix != ".keras":
@@ -209,7 +210,9 @@ def import_weights(argv):
     except (ValueError, FileNotFoundError, ImportError) as error:
         parser.error(str(error))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    network.save(args.out)
+    temporary = args.out.with_suffix(".tmp.keras")
+    network.save(temporary)
+    os.replace(temporary, args.out)
     print(f"{taken} tensors of {args.weights} -> {args.out} ({args.model})")
 
 
@@ -219,7 +222,7 @@ def main(argv=None):
         return import_weights(argv[1:])
     parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
-    parser.add_argument("--input-shape", type=shape, help="HxWxC; default: the published size")
+    parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
     args = parser.parse_args(argv)
     if args.name is None:
         return print_table()

@@ -58,13 +58,15 @@ def steps_per_epoch(split, settings):
     return math.ceil(len(split.ids) / settings.batch_size)
 
 
-def training(split, settings, first_step=0):
+def training(split, settings, first_step=0, fill=False):
     """Augmented batches of a split from `first_step` to the end of the last epoch.
 
     Args:
         split: datasets.prepared.Split with masks.
         settings: Settings with `normalize` resolved.
         first_step: batches to leave out, as when a run goes on.
+        fill: make the last batch of an epoch whole with images of its first one, so that each of several devices gets
+            some: batch normalisation over no image is not defined.
 
     Returns:
         tf.data.Dataset of images (B, H, W, 3) float32, normalised, and masks (B, H, W, C) float32 {0, 1}.
@@ -78,7 +80,7 @@ def training(split, settings, first_step=0):
 
     def read(step):
         epoch, place = step // steps, step % steps * batch
-        place = tf.range(place, tf.minimum(place + batch, count))  # (B,)
+        place = tf.range(place, place + batch if fill else tf.minimum(place + batch, count)) % count  # (B,)
         seed = tf.stack([tf.cast(settings.seed, tf.int64), epoch])
         order = tf.random.experimental.index_shuffle(place, seed, tf.cast(count - 1, tf.int64))  # (B,)
         return step, *_gather(split, order)

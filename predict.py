@@ -44,6 +44,7 @@ import model
 import pipeline
 import visualize
 from datasets import decode
+from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
@@ -75,7 +76,7 @@ class Predictor:
 
     def probabilities(self, images):
         """uint8 (B, H, W, 3) RGB at the network's size → float32 (B, H, W, classes)."""
-        return self._probabilities(pipeline.normalize(images, self.settings.normalize))
+        return self._probabilities(np.asarray(pipeline.normalize(images, self.settings.normalize)))
 
     def enlarge(self, probabilities, size):
         """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
@@ -295,7 +296,7 @@ def main(argv=None):
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
     parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
-    parser.add_argument("--batch_size", type=int, help="images at a time (default: the run's)")
+    parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
     try:
         paths = find_images(given.images)

@@ -3,22 +3,22 @@
     python train.py                                        # AS-Net as published, on dataset_isic18
     python train.py --config configs/isic18_cpu.yaml       # a U-Net that two CPU cores can train in 25 minutes
     python train.py --config configs/isic18_cpu.yaml --run mine --epochs 10 --learning_rate 1e-3
-    python train.py --run mine --config configs/isic18_cpu.yaml --resume
+    python train.py --config configs/isic18_cpu.yaml --resume
     python train.py --help                                 # every setting
 
 Writes, for the run NAME (default: the configuration file's name, else the network's):
 
-    checkpoint/NAME/model.keras        after each epoch: network, optimiser and losses, to go on from
+    checkpoint/NAME/epoch_0007.keras   after each epoch: network, optimiser and losses, to go on from
     checkpoint_best/NAME/model.keras   the network of the best epoch (setting `monitor`), to evaluate and deploy
     …/settings.yaml                    beside both: the settings it was trained with
     output/NAME/log.csv, progress.png  losses, per-image mean Dice and Jaccard, learning rate and speed of each epoch
 
-Every GPU is used when there are several. AS-Net on ISIC 2018 at 192 x 256 needs a GPU; the U-Net of width 16 at
-128 x 128 does 30 to 40 images a second on two cores in bfloat16 and reaches a mean Jaccard above 0.82.
+Every GPU is used when there are several. AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at
+128 x 128 trains on 60 images a second on two CPU cores that know bfloat16.
 """
 
-import contextlib
 import functools
+import math
 import os
 import resource
 import sys
@@ -45,11 +45,9 @@ HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "e
 
 
 def devices():
-    """The strategy to build under: all GPUs when there are several, else the default one."""
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    several = len(tf.config.list_physical_devices("GPU")) > 1
-    return (tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()).scope()
+    """The strategy to build under: all GPUs when TensorFlow sees several, else the default one."""
+    several = keras.backend.backend() == "tensorflow" and len(tf.config.list_physical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
 def set_precision(precision):
@@ -148,6 +146,11 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        if not math.isfinite(row["loss"]):
+            raise ValueError(
+                f"epoch {epoch + 1}: the loss is {row['loss']}; lower --learning_rate, or go on from the epoch before "
+                "with --resume"
+            )
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["seconds"] = time.perf_counter() - self.start
         row["images_per_second"] = self.images / (self.trained - self.start)
@@ -158,21 +161,28 @@ class Recorder(keras.callbacks.Callback):
         visualize.curves(log, self.output / "progress.png", self.settings.run)
         if self.best() is row:
             bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
-            write_network(bare, self.settings, "checkpoint_best")
-        write_network(self.model, self.settings, "checkpoint")
+            write_network(bare, self.settings, Path("checkpoint_best", self.settings.run, "model.keras"))
+        file = checkpoint_file(self.settings, epoch + 1)
+        write_network(self.model, self.settings, file)
+        for older in set(file.parent.glob("epoch_*.keras")) - {file}:
+            older.unlink()
 
     def best(self):
         """The row of the best epoch so far, the earliest of equals."""
         name = self.settings.monitor
-        return (max if HIGHER_IS_BETTER[name] else min)(self.rows, key=lambda row: row[name])
+        sign = 1 if HIGHER_IS_BETTER[name] else -1
+        return max(self.rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name])
 
 
-def write_network(network, settings, folder):
-    """Save a network and its settings into FOLDER/RUN, each under a temporary name first."""
-    folder = Path(folder, settings.run)
-    config.save(settings, folder / "settings.yaml")
-    network.save(folder / "writing.keras")
-    os.replace(folder / "writing.keras", folder / "model.keras")
+def checkpoint_file(settings, epoch):
+    return Path("checkpoint", settings.run, f"epoch_{epoch:04}.keras")
+
+
+def write_network(network, settings, file):
+    """Save a network, and its settings beside it, each under a temporary name first."""
+    config.save(settings, file.parent / "settings.yaml")
+    network.save(file.with_name("writing.keras"))
+    os.replace(file.with_name("writing.keras"), file)
 
 
 def last_checkpoint(settings, steps):
@@ -182,7 +192,8 @@ def last_checkpoint(settings, steps):
         FileNotFoundError, ValueError: there is none; it was made with other settings, or by other data.
     """
     folder = Path("checkpoint", settings.run)
-    if not (folder / "model.keras").is_file():
+    files = sorted(folder.glob("epoch_*.keras"))
+    if not files:
         raise FileNotFoundError(f"nothing to resume in '{folder}': start the run without --resume")
     before = config.load(folder / "settings.yaml")
     for name in config.NAMES:
@@ -191,9 +202,10 @@ def last_checkpoint(settings, steps):
                 f"run '{settings.run}' was trained with {name} {getattr(before, name)}, now it is "
                 f"{getattr(settings, name)}: resume with the same settings, or start another --run"
             )
-    network = keras.saving.load_model(folder / "model.keras")
-    done = int(network.optimizer.iterations) // steps
-    if done * steps != int(network.optimizer.iterations):
+    done = int(files[-1].stem.removeprefix("epoch_"))
+    network = keras.saving.load_model(files[-1])
+    skipped = done * steps - int(network.optimizer.iterations)
+    if skipped and settings.precision != "float16":  # loss scaling leaves out steps that overflow
         raise ValueError(f"'{folder}' was trained on another number of images: resume with the data it began with")
     log = Path("output", settings.run, "log.csv")
     rows = pd.read_csv(log).to_dict("records")[:done] if log.is_file() else []
@@ -220,13 +232,14 @@ def train(settings, resume=False):
         if split.masks is None:
             raise ValueError(f"{settings.data}: the {name} split has no masks: prepare it with its ground truth")
     steps = pipeline.steps_per_epoch(images, settings)
-    if not resume and Path("checkpoint", settings.run, "model.keras").exists():
+    if not resume and any(Path("checkpoint", settings.run).glob("epoch_*.keras")):
         raise FileExistsError(f"run '{settings.run}' exists: go on with --resume, or choose another name with --run")
 
     # 2. network
     set_precision(settings.precision)
     keras.utils.set_random_seed(settings.seed)
-    with devices():
+    strategy = devices()
+    with strategy.scope():
         if resume:
             network, rows = last_checkpoint(settings, steps)
         else:
@@ -244,7 +257,7 @@ def train(settings, resume=False):
     )
     start = time.perf_counter()
     network.fit(
-        pipeline.training(images, settings, first_step=len(rows) * steps),
+        pipeline.training(images, settings, len(rows) * steps, fill=strategy.num_replicas_in_sync > 1),
         validation_data=pipeline.evaluation(validation, settings),
         initial_epoch=len(rows),
         epochs=settings.epochs,
@@ -270,7 +283,7 @@ def main(argv=None):
     settings, resume = config.parse(argv)
     try:
         train(settings, resume)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,7 +1,7 @@
 """Speed and memory of the preparation of data sets. Prints a table; run it on a quiet machine.
 
     python benchmarks/datasets.py                                             large JPEGs, memory
-    python benchmarks/datasets.py --archives ../shared/data/isic2018_256      and the whole of ISIC 2018 from archives
+    python benchmarks/datasets.py --archives DIR      and the whole of ISIC 2018 from archives
 
 Large JPEGs: phantoms of 4000 × 3000 pixels, a few distinct ones linked under many names, to 192 × 256, by prepare()
 and by a plain loop (open with PIL, resize, stack with NumPy), in turn; medians of the rounds. Goal: 7 times the loop.

@@ -24,6 +24,8 @@ def pretrained(application, network, weights, **options):
     except ValueError as error:
         raise ValueError(f"{network}: the weights {weights!r} do not fit {title} on this input: {error}") from error
     except Exception as error:  # Keras raises the bare class when a download fails
+        if weights != "imagenet":
+            raise ValueError(f"{network}: {weights} is damaged, or no file of Keras weights: {error}") from error
         raise ConnectionError(
             f"{network}: the ImageNet weights of {title} cannot be fetched ({error}); train from random weights with "
             "--weights none, or name a file of Keras weights (without top) with --weights FILE"

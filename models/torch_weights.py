@@ -145,4 +145,4 @@ def read_torch(path):
     state = next((state[key] for key in WRAPPERS if isinstance(state, dict) and key in state), state)
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}: expected a state dictionary, {{name: tensor}}")
-    return {name: value.float().numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: value.detach().float().numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}

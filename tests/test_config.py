@@ -41,6 +41,8 @@ def test_command_line_overrides_file_overrides_defaults(tmp_path):
         (["--schedule", "cosin"], ["schedule", "cosine", "cosin"]),
         (["--run", "../elsewhere"], ["letters, digits"]),
         (["--run", ".."], ["letters, digits"]),
+        (["--weight_decay", "0.1"], ["needs optimizer adamw"]),
+        (["--warmup_steps", "5"], ["schedule cosine"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml", "does not exist"]),
     ],
 )
@@ -49,6 +51,13 @@ def test_refusals_name_what_is_wrong(argv, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_a_files_name_must_do_as_the_runs_name(tmp_path):
+    file = tmp_path / "my run.yaml"
+    file.write_text("epochs: 7\n")
+    assert "letters, digits" in refused("--config", str(file))
+    assert config.parse(["--config", str(file), "--run", "mine"])[0].run == "mine"
 
 
 def test_unknown_setting_in_a_file_is_refused(tmp_path):

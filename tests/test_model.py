@@ -162,7 +162,7 @@ def test_presets_carry_their_options_and_published_facts():
     assert model.build("unet", (12, 20, 3), width=2, depth=2).output_shape == (None, 12, 20, 1)
     assert model.build("unet16", width=2).input_shape == (None, 256, 256, 3)
     kinds = {entry.normalization for entry in model.REGISTRY.values()}
-    assert kinds <= {"unit", "gamma", "minmax", "standardize"}
+    assert kinds <= {"unit", "gamma", "minmax_edges", "minmax", "standardize"}
     for entry in model.REGISTRY.values():
         assert all(n % entry.divisor == 0 for n in entry.input_shape[:2])
 
@@ -189,7 +189,7 @@ def test_the_table_has_a_line_for_every_network(capsys, monkeypatch):
 
 
 def test_the_layers_of_one_network(capsys):
-    model.main(["unet16", "--input-shape", "32x48x3"])
+    model.main(["unet16", "--input_shape", "32x48x3"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["image", "InputLayer", "(None,", "32,", "48,", "3)", "0"]
     assert lines[-1] == "2,162,129 trainable parameters"
@@ -199,8 +199,8 @@ def test_the_layers_of_one_network(capsys):
     ("arguments", "text"),
     [
         (["unet17"], "no network named 'unet17'"),
-        (["unet16", "--input-shape", "32x33x3"], "the next that fit: 32 or 48"),
-        (["unet16", "--input-shape", "32"], "expected HxWxC"),
+        (["unet16", "--input_shape", "32x33x3"], "the next that fit: 32 or 48"),
+        (["unet16", "--input_shape", "32"], "expected HxWxC"),
     ],
 )
 def test_the_command_line_tells_what_is_wrong(arguments, text, capsys):

@@ -41,6 +41,17 @@ def test_a_run_goes_on_from_any_step(discs):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
+def test_the_last_batch_can_be_filled_up(discs):
+    split = open_split(discs, "train")
+    settings = Settings(batch_size=16, epochs=2, normalize="unit")
+    whole = [numbers(split, x) for x, _ in batches(pipeline.training(split, settings, fill=True))]
+    plain = [numbers(split, x) for x, _ in batches(pipeline.training(split, settings))]
+    assert [len(x) for x in whole] == [16] * 4 and [len(x) for x in plain] == [16, 4] * 2
+    for epoch in (0, 2):
+        assert whole[epoch] == plain[epoch]
+        assert whole[epoch + 1] == plain[epoch + 1] + plain[epoch][:12]
+
+
 def test_evaluation_is_in_order_and_whole(discs):
     split = open_split(discs, "test")
     seen = batches(pipeline.evaluation(split, Settings(normalize="unit", flip=True), batch_size=2))

@@ -224,7 +224,7 @@ def test_convnext_tiny_of_torchvision_fills_the_encoder(tmp_path):
 # === Command line ===
 def test_import_writes_a_network(state, tmp_path, capsys):
     save_file(state, tmp_path / "da.safetensors")
-    arguments = ["--model", "da_net", "--input-shape", "32x32x3", "--option", "classes=3"]
+    arguments = ["--model", "da_net", "--input_shape", "32x32x3", "--option", "classes=3"]
     model.main(["import", str(tmp_path / "da.safetensors"), *arguments, "--out", str(tmp_path / "new" / "da.keras")])
     assert "14 tensors of" in capsys.readouterr().out
     _, image, theirs = reference("jaal_da_net")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import yaml
 
 import config
@@ -51,7 +53,7 @@ def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
     assert log.learning_rate.iloc[-1] < 1e-4 < log.learning_rate.max() <= 1e-2
     written = {str(p) for p in Path().rglob("*") if p.is_file()} - {"tiny.yaml"}
     assert written == {
-        *("checkpoint/tiny/model.keras", "checkpoint/tiny/settings.yaml"),
+        *("checkpoint/tiny/epoch_0008.keras", "checkpoint/tiny/settings.yaml"),
         *("checkpoint_best/tiny/model.keras", "checkpoint_best/tiny/settings.yaml"),
         *("output/tiny/log.csv", "output/tiny/progress.png"),
     }
@@ -85,7 +87,7 @@ def test_a_run_that_died_goes_on_as_if_it_had_not(discs, monkeypatch):
     monkeypatch.setattr(train.Recorder, "on_epoch_end", end)
     keras.utils.set_random_seed(99)  # nothing may depend on the state of the process
     train.main([*argv, "--run", "died", "--resume"])
-    whole, died = (weights(f"checkpoint/{run}/model.keras") for run in ("whole", "died"))
+    whole, died = (weights(f"checkpoint/{run}/epoch_0003.keras") for run in ("whole", "died"))
     assert len(whole) == len(died) > 40
     for a, b in zip(whole, died, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -96,6 +98,53 @@ def test_a_run_that_died_goes_on_as_if_it_had_not(discs, monkeypatch):
     assert "trained with learning_rate 0.01, now it is 0.1" in refused(
         [*argv, "--run", "died", "--resume", "--learning_rate", "0.1"]
     )
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one(discs, monkeypatch):
+    """17 images in batches of 8: the last batch, of one image, would leave a device without any."""
+    write_discs(Path("odd"), counts={"train": 17, "val": 3}, seed=1)
+    argv = write_config("odd", epochs=2)
+    train.main([*argv, "--run", "one"])
+    pair = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
+    monkeypatch.setattr(train, "devices", lambda: pair)
+    train.main([*argv, "--run", "two"])
+    one, two = (pd.read_csv(f"output/{run}/log.csv") for run in ("one", "two"))
+    assert np.isfinite(two.drop(columns="epoch")).all(axis=None)
+    np.testing.assert_allclose(one.val_loss, two.val_loss, rtol=0.1)  # batch norm sees half a batch
+    for array in weights("checkpoint/two/epoch_0002.keras"):
+        assert np.isfinite(array).all()
+
+
+@pytest.mark.slow
+def test_train_and_evaluate_on_the_jax_backend(discs):
+    argv = write_config(discs, epochs=2, loss="bce + batch_dice", schedule="cosine")
+    code = (
+        "import sys, train, evaluate, predict, visualize, numpy as np\n"
+        f"train.main({argv!r})\n"
+        "evaluate.main(['--run', 'tiny', '--split', 'test'])\n"
+        "mask, _ = predict.Predictor('tiny')(np.zeros((50, 60, 3), 'uint8'))\n"
+        "assert mask.shape == (50, 60, 1)\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    assert len(pd.read_csv("output/tiny/log.csv")) == 2
+    assert Path("output/tiny/metrics.json").is_file()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(discs):
+    assert "the loss is nan" in refused(write_config(discs, learning_rate=10.0, loss="1e38*bce", model="ham10000_unet"))
+
+
+def test_weights_that_cannot_be_fetched_name_the_remedy(discs, monkeypatch):
+    def offline(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG16", offline)
+    offline.__name__ = "VGG16"
+    argv = write_config(discs, model="as_net", options={})
+    write_discs(Path("fits"), size=(32, 64), counts={"train": 2, "val": 1})
+    assert "--weights none" in refused([*argv, "--data", "fits"])
 
 
 def test_fused_batch_norm_is_the_same_step():
