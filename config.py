@@ -52,6 +52,8 @@ class Settings:
     """cosine falls to 0 at the end of the last epoch"""
     warmup_steps: int = 0
     """steps over which the rate first rises from 0 (cosine)"""
+    ema: float = 0.0
+    """momentum per step of a moving average of the weights, which is validated and kept as the best; 0: none"""
     epochs: int = 50
     """passes over the training images"""
     batch_size: int = 16
@@ -105,7 +107,7 @@ class Settings:
 
 
 _RANGES = [  # setting, smallest, largest
-    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9),
+    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
     ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip

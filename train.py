@@ -122,7 +122,47 @@ def compiled(settings, split, steps):
     return network
 
 
-# === What a run writes ===
+# === What a run keeps and writes ===
+
+
+class Average(keras.callbacks.Callback):
+    """A moving average of all weights, the running statistics of batch norms included, in place while validating.
+
+    Keras's own average leaves the statistics out, and weights that do not belong to them are of no use for epochs.
+    `weights`: the average to go on from.
+    """
+
+    EVERY = 8  # steps
+
+    def __init__(self, momentum, weights=None):
+        super().__init__()
+        self.momentum, self.weights = momentum, weights
+
+    def on_train_begin(self, logs=None):
+        self.weights = self.weights or self.model.get_weights()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (batch + 1) % self.EVERY:
+            return
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        updates = int(self.model.optimizer.iterations) / self.EVERY
+        keep = min(self.momentum**self.EVERY, updates / (updates + 10))  # a short memory at first
+        for average, weight in zip(self.weights, self.model.get_weights(), strict=True):
+            average *= keep
+            average += (1 - keep) * weight
+
+    def swap(self):
+        """Exchange the network's weights and their average."""
+        weights = self.model.get_weights()
+        self.model.set_weights(self.weights)
+        self.weights = weights
+
+    def on_test_begin(self, logs=None):
+        self.swap()
+
+    def on_test_end(self, logs=None):
+        self.swap()
 
 
 class Recorder(keras.callbacks.Callback):
@@ -132,9 +172,9 @@ class Recorder(keras.callbacks.Callback):
     its last checkpoint is written again, the same, when it goes on.
     """
 
-    def __init__(self, settings, images, rows=()):
+    def __init__(self, settings, images, rows=(), average=None):
         super().__init__()
-        self.settings, self.images, self.rows = settings, images, list(rows)
+        self.settings, self.images, self.rows, self.average = settings, images, list(rows), average
         self.output = Path("output", settings.run)
         self.output.mkdir(parents=True, exist_ok=True)
 
@@ -159,23 +199,27 @@ class Recorder(keras.callbacks.Callback):
         pd.DataFrame(self.rows).to_csv(f"{log}.tmp", index=False)
         os.replace(f"{log}.tmp", log)
         visualize.curves(log, self.output / "progress.png", self.settings.run)
+        bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
+        folder = Path("checkpoint", self.settings.run)
+        names = [f"epoch_{epoch + 1:04}.keras"]
+        if self.average:
+            self.average.swap()
+            names.append(f"average_{epoch + 1:04}.keras")
+            write_network(bare, self.settings, folder / names[1])
         if self.best() is row:
-            bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
             write_network(bare, self.settings, Path("checkpoint_best", self.settings.run, "model.keras"))
-        file = checkpoint_file(self.settings, epoch + 1)
-        write_network(self.model, self.settings, file)
-        for older in set(file.parent.glob("epoch_*.keras")) - {file}:
-            older.unlink()
+        if self.average:
+            self.average.swap()
+        write_network(self.model, self.settings, folder / names[0])
+        for older in folder.glob("*_????.keras"):
+            if older.name not in names:
+                older.unlink()
 
     def best(self):
         """The row of the best epoch so far, the earliest of equals."""
         name = self.settings.monitor
         sign = 1 if HIGHER_IS_BETTER[name] else -1
         return max(self.rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name])
-
-
-def checkpoint_file(settings, epoch):
-    return Path("checkpoint", settings.run, f"epoch_{epoch:04}.keras")
 
 
 def write_network(network, settings, file):
@@ -186,7 +230,7 @@ def write_network(network, settings, file):
 
 
 def last_checkpoint(settings, steps):
-    """The network to go on from, with its optimiser, and the log rows up to it.
+    """The network to go on from, with its optimiser, the log rows up to it, and the average of its weights or None.
 
     Raises:
         FileNotFoundError, ValueError: there is none; it was made with other settings, or by other data.
@@ -211,7 +255,8 @@ def last_checkpoint(settings, steps):
     rows = pd.read_csv(log).to_dict("records")[:done] if log.is_file() else []
     if len(rows) < done:
         raise FileNotFoundError(f"'{log}' does not hold the {done} epochs of '{folder}': start another --run")
-    return network, rows
+    average = files[-1].with_name(files[-1].name.replace("epoch", "average"))
+    return network, rows, keras.saving.load_model(average).get_weights() if settings.ema else None
 
 
 # === The run ===
@@ -241,16 +286,17 @@ def train(settings, resume=False):
     strategy = devices()
     with strategy.scope():
         if resume:
-            network, rows = last_checkpoint(settings, steps)
+            network, rows, weights = last_checkpoint(settings, steps)
         else:
-            network, rows = compiled(settings, images, steps * settings.epochs), []
+            network, rows, weights = compiled(settings, images, steps * settings.epochs), [], None
     fuse_batch_norm(network)
 
     if len(rows) == settings.epochs:
         raise ValueError(f"run '{settings.run}' is finished, all {settings.epochs} epochs: start another --run")
 
     # 3. training
-    recorder = Recorder(settings, len(images.ids), rows)
+    average = Average(settings.ema, weights) if settings.ema else None
+    recorder = Recorder(settings, len(images.ids), rows, average)
     print(
         f"{settings.run}: {settings.model}, {network.count_params():,} parameters, {len(images.ids)} images of "
         f"{images.images.shape[1]} x {images.images.shape[2]}, {steps} steps an epoch"
@@ -262,7 +308,7 @@ def train(settings, resume=False):
         initial_epoch=len(rows),
         epochs=settings.epochs,
         steps_per_epoch=steps,
-        callbacks=[recorder],
+        callbacks=[average, recorder] if average else [recorder],
         shuffle=False,
         verbose=1 if sys.stdout.isatty() else 2,
     )

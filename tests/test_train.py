@@ -13,7 +13,7 @@ import yaml
 import config
 import model
 import train
-from datasets.prepared import Writer
+from datasets.prepared import Writer, open_split
 from tests.conftest import write_discs
 
 TINY = {
@@ -98,6 +98,52 @@ def test_a_run_that_died_goes_on_as_if_it_had_not(discs, monkeypatch):
     assert "trained with learning_rate 0.01, now it is 0.1" in refused(
         [*argv, "--run", "died", "--resume", "--learning_rate", "0.1"]
     )
+
+
+def test_moving_average_is_validated_kept_and_resumed(discs, monkeypatch):
+    """The average is recomputed from the weights of every eighth step, here of the last of an epoch of eight."""
+    monkeypatch.setattr(train.Average, "EVERY", 3)  # steps of an epoch
+    seen = []
+    end = train.Recorder.on_epoch_end
+
+    def listens(self, epoch, logs=None):
+        seen.append([w.copy() for w in self.model.get_weights()])
+        end(self, epoch, logs)
+        if epoch == 1 and died:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Recorder, "on_epoch_end", listens)
+    argv = write_config(discs, ema=0.9, monitor="epoch")
+    died = False
+    train.main([*argv, "--run", "whole"])
+    best = model.load("checkpoint_best/whole/model.keras").get_weights()
+    last = keras.saving.load_model("checkpoint/whole/epoch_0003.keras").get_weights()
+    expected = seen[0]
+    for update, weights in enumerate(seen, start=1):
+        keep = min(0.9**3, update / (update + 10))
+        if update > 1:
+            expected = [keep * a + (1 - keep) * w for a, w in zip(expected, weights, strict=True)]
+        else:
+            start = [np.array(w) for w in first_weights(discs)]
+            expected = [keep * a + (1 - keep) * w for a, w in zip(start, weights, strict=True)]
+    for average, by_hand, raw, now in zip(best, expected, last, seen[-1], strict=True):
+        np.testing.assert_allclose(average, by_hand, atol=1e-5)
+        np.testing.assert_array_equal(raw, now)
+    assert {p.name for p in Path("checkpoint/whole").glob("*.keras")} == {"epoch_0003.keras", "average_0003.keras"}
+    died = True
+    with pytest.raises(KeyboardInterrupt):
+        train.main([*argv, "--run", "died"])
+    died = False
+    train.main([*argv, "--run", "died", "--resume"])
+    for a, b in zip(best, model.load("checkpoint_best/died/model.keras").get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def first_weights(data):
+    """The weights that a run of `write_config` starts from."""
+    settings, _ = config.parse(["--config", "tiny.yaml"])
+    keras.utils.set_random_seed(settings.seed)
+    return train.compiled(settings, open_split(data, "train"), 1).get_weights()
 
 
 @pytest.mark.slow
