@@ -25,7 +25,7 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 
 test: setup      ## ruff, then every test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 bench: setup     ## measure the speed of every part, one after the other
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
