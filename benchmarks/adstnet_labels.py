@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.adstnet import labels_from_mask
 
-
 MASKS = Path(__file__).resolve().parents[1] / "tests" / "reference" / "adstnet_labels.npz"
 
 
