@@ -130,6 +130,9 @@ def test_pth_without_pytorch_says_what_to_do(network, tmp_path, monkeypatch):
 class FakeTensor(np.ndarray):
     """As much of a torch.Tensor as the reader uses."""
 
+    def detach(self):
+        return self
+
     def float(self):
         return self.astype(np.float32)
 

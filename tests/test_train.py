@@ -136,7 +136,7 @@ def test_moving_average_is_validated_kept_and_resumed(discs, monkeypatch):
 @pytest.mark.slow
 def test_two_devices_train_as_one(discs, monkeypatch):
     """17 images in batches of 8: the last batch, of one image, would leave a device without any."""
-    write_discs(Path("odd"), counts={"train": 17, "val": 3}, seed=1)
+    write_discs(Path("odd"), counts={"train": 17, "val": 8}, seed=1)
     argv = write_config("odd", epochs=2)
     train.main([*argv, "--run", "one"])
     pair = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
