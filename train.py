@@ -191,7 +191,7 @@ class Recorder(keras.callbacks.Callback):
                 f"epoch {epoch + 1}: the loss is {row['loss']}; lower --learning_rate, or go on from the epoch before "
                 "with --resume"
             )
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = time.perf_counter() - self.start
         row["images_per_second"] = self.images / (self.trained - self.start)
         self.rows.append(row)
