@@ -20,8 +20,8 @@ Jaccard is below 0.65. Where a mask is empty the challenge's rule holds: sensiti
 without negatives, Jaccard and Dice 1 where truth and prediction are both empty. A split without masks is predicted, not
 scored.
 
-Images go by in batches and leave behind counts and a histogram, so memory does not grow with their number. Scoring
-1,000 images of 192 × 256 takes about 2 seconds more than the network itself (benchmarks/evaluate.py).
+Images go by in batches and leave behind counts and a histogram, so memory does not grow with their number. What
+scoring takes beyond the network's own time is measured by benchmarks/evaluate.py.
 """
 
 import argparse

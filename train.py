@@ -290,7 +290,6 @@ def train(settings, resume=False):
         else:
             network, rows, weights = compiled(settings, images, steps * settings.epochs), [], None
     fuse_batch_norm(network)
-
     if len(rows) == settings.epochs:
         raise ValueError(f"run '{settings.run}' is finished, all {settings.epochs} epochs: start another --run")
 
