@@ -1,8 +1,8 @@
 """What a trained run is on disk: checkpoint_best/RUN/ with its network, settings and facts.
 
-    model.keras      the network of the best epoch, without optimiser: what is evaluated, used and handed on
-    settings.yaml    the settings it was trained with
-    run.json         facts: classes, size, best epoch and its scores; evaluate.py adds the best thresholds
+model.keras      the network of the best epoch, without optimiser: what is evaluated, used and handed on
+settings.yaml    the settings it was trained with
+run.json         facts: classes, size, best epoch and its scores; evaluate.py adds the best thresholds
 """
 
 import json
