@@ -63,6 +63,10 @@ class Settings:
     seed: int = 0
     """decides every random choice: weights, order of the images, augmentation"""
 
+    # --- preprocessing, the same in training, evaluation and prediction
+    remove_hair: bool = False
+    """take dark hairs out of the images (hair.py)"""
+
     # --- augmentation, drawn anew for every image and epoch
     flip: bool = False
     """mirror left to right, half of the time"""
@@ -74,6 +78,10 @@ class Settings:
     """scale by a factor between 1 - zoom and 1 + zoom"""
     shift: float = 0.0
     """move by up to this share of the height and of the width"""
+    shear: float = 0.0
+    """slant by up to this many degrees either way"""
+    elastic: float = 0.0
+    """bend smoothly, each part of the image by up to this share of the shorter side"""
     brightness: float = 0.0
     """add up to this share of the value range"""
     contrast: float = 0.0
@@ -82,6 +90,20 @@ class Settings:
     """scale the distance from grey by a factor between 1 - saturation and 1 + saturation"""
     hue: float = 0.0
     """turn the hue by up to this many degrees either way"""
+    color_constancy: float = 0.0
+    """share of the images from which the colour of the lamp is taken out (shades of grey)"""
+    hair: int = 0
+    """draw up to this many dark hairs"""
+    blur: float = 0.0
+    """blur by a Gaussian whose deviation is up to this many pixels"""
+    jpeg: int = 0
+    """compress as a JPEG, its quality (0 to 100) lowered by up to this much"""
+    cutout: float = 0.0
+    """blacken a box of up to this share of the height and of the width; nothing of the mask is left there"""
+    mixup: float = 0.0
+    """blend with the next image of the batch, masks too (they become soft), weights of Beta(mixup, mixup); 0: never"""
+    cutmix: float = 0.0
+    """paste a box of the next image of the batch, its mask too, areas of Beta(cutmix, cutmix); 0: never"""
 
     # --- what is measured and kept
     threshold: float = 0.5
@@ -109,6 +131,8 @@ class Settings:
 _RANGES = [  # setting, smallest, largest
     ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
+    ("shear", 0, 60), ("elastic", 0, 0.2), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
+    ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10),
     ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip
 NAMES = [f.name for f in dataclasses.fields(Settings)]
