@@ -26,7 +26,6 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 
 import argparse
 import dataclasses
-import itertools
 import json
 import math
 import os
@@ -35,21 +34,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import cv2
-import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-import config
+import inference
 import metrics
 import model
 import pipeline
+import runs
 import visualize
 from datasets.command import positive
 from datasets.prepared import open_split
 
-BEST = Path("checkpoint_best")
 POOLED = ("jaccard", "dice", "accuracy", "sensitivity", "specificity", "precision")
 PER_IMAGE = ("jaccard", "thresholded_jaccard", "dice", "accuracy", "sensitivity", "specificity")
 LABELS = {
@@ -66,48 +63,6 @@ LABELS = {
 
 
 # === Prediction ===
-
-
-def find_run(name=None):
-    """The folder of a run in checkpoint_best/, by default of the newest. FileNotFoundError lists the runs there are."""
-    runs = sorted(BEST.glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
-    if not runs:
-        raise FileNotFoundError(f"{BEST}/ holds no run; train one first: python train.py")
-    names = [path.parent.name for path in runs]
-    if name is not None and name not in names:
-        raise FileNotFoundError(f"no run {name!r} in {BEST}/; there are: {', '.join(sorted(names))}")
-    return BEST / (name or names[-1])
-
-
-def predictor(network, tta=False):
-    """A function from normalized images (B, H, W, channels) to probabilities (B, H, W, classes), float32 arrays.
-
-    tta: average over the image mirrored along either axis, and, where it is square, over the transposed ones too.
-    """
-
-    def probabilities(pose):
-        """Those of the image in one pose, (axes to mirror, whether to transpose), put back into place."""
-        axes, transpose = pose
-        image = keras.ops.flip(network.input, axes) if axes else network.input
-        image = keras.ops.transpose(image, (0, 2, 1, 3)) if transpose else image
-        result = keras.ops.sigmoid(network(image))
-        result = keras.ops.transpose(result, (0, 2, 1, 3)) if transpose else result
-        return keras.ops.flip(result, axes) if axes else result
-
-    square = network.input_shape[1] == network.input_shape[2]
-    poses = itertools.product([(), 1, 2, (1, 2)] if tta else [()], [False, True] if tta and square else [False])
-    maps = [probabilities(pose) for pose in poses]
-    return keras.Model(network.input, sum(maps) / len(maps)).predict_on_batch
-
-
-def largest_part(mask):
-    """The largest part of a mask (four neighbours), its holes filled: bool (H, W) -> bool (H, W)."""
-    labels, statistics = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[1:3]
-    if len(statistics) < 2:
-        return mask
-    largest = (labels == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
-    outlines = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    return cv2.drawContours(largest, outlines, -1, 1, cv2.FILLED) > 0
 
 
 def check_fit(network, split, root):
@@ -132,7 +87,7 @@ def predict(network, split, settings, folder, batch_size=None):
     Yields, in the order of the images, (slice of the images, probabilities (B, H, W, classes), masks bool of the same
     shape). Files are written by other threads while the network computes; at most two batches are held at a time.
     """
-    probabilities_of = predictor(network, settings.tta)
+    probabilities_of = inference.predictor(network, settings.tta)
     folder.mkdir(parents=True, exist_ok=True)
     images_only = dataclasses.replace(split, masks=None)
     done, writing = 0, []
@@ -144,8 +99,7 @@ def predict(network, split, settings, folder, batch_size=None):
             probabilities = probabilities_of(images)  # (B, H, W, classes)
             masks = probabilities >= settings.threshold
             if settings.clean:
-                for image, k in np.ndindex(len(masks), masks.shape[-1]):
-                    masks[image, ..., k] = largest_part(masks[image, ..., k])
+                masks = np.stack([inference.largest_parts(mask) for mask in masks])
             for job in writing:
                 job.result()  # an error of the disk ends the run here
             batch = slice(done, done + len(masks))
@@ -328,8 +282,8 @@ def evaluate(run=None, split="val", data=None, threshold=None, batch_size=None, 
     metrics.json, or None for a split without masks. Raises ValueError and FileNotFoundError that say what to do.
     """
     # 1. open the run and the data
-    folder = find_run(run)
-    settings = config.load(folder / "settings.yaml")
+    folder = runs.find(run)
+    settings = runs.settings(folder)
     changes = {"data": data, "threshold": threshold, "tta": tta, "clean": clean}
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
     images = open_split(settings.data, split)

@@ -39,13 +39,15 @@ import numpy as np
 from tqdm import tqdm
 
 import config
-import evaluate
+import inference
 import model
 import pipeline
+import runs
 import visualize
 from datasets import decode
 from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
+from files import replacing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
 CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
@@ -63,7 +65,7 @@ class Predictor:
     """
 
     def __init__(self, run=None, threshold=None):
-        self.folder = evaluate.find_run(run)
+        self.folder = runs.find(run)
         self.settings = config.load(self.folder / "settings.yaml")
         network = model.load(self.folder / "model.keras")
         self.threshold = self.settings.threshold if threshold is None else threshold
@@ -72,7 +74,7 @@ class Predictor:
         self.size = network.input_shape[1:3]
         count = network.output_shape[-1]
         self.classes = {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
-        self._probabilities = evaluate.predictor(network, self.settings.tta)
+        self._probabilities = inference.predictor(network, self.settings.tta)
 
     def probabilities(self, images):
         """uint8 (B, H, W, 3) RGB at the network's size → float32 (B, H, W, classes)."""
@@ -80,12 +82,10 @@ class Predictor:
 
     def enlarge(self, probabilities, size):
         """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
-        height, width = size
-        resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
-        resized = resized.reshape(height, width, -1)  # OpenCV drops a single class
+        resized = inference.resize(probabilities, size)
         masks = resized >= self.threshold
         if self.settings.clean:
-            masks = np.stack([evaluate.largest_part(mask) for mask in np.moveaxis(masks, -1, 0)], axis=-1)
+            masks = inference.largest_parts(masks)
         return resized, masks
 
     def __call__(self, image):
@@ -285,7 +285,8 @@ def claim(out, predictor):
             f"{out}/ holds predictions of run {theirs['run']} at threshold {theirs['threshold']:g}, maybe of an earlier"
             " training; choose another --out, or delete the folder"
         )
-    evaluate.write_text(note, json.dumps(mine, indent=2) + "\n")
+    with replacing(note) as path:
+        path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
 
 
 def main(argv=None):

@@ -33,7 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
 import evaluate
+import inference
 import pipeline
+import runs
 from datasets.prepared import Writer, open_split
 
 SIZE = (192, 256)
@@ -93,7 +95,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         make_data(arguments.images)
-        run = evaluate.BEST / "blobs"
+        run = runs.BEST / "blobs"
         run.mkdir(parents=True)
         settings = config.Settings(run="blobs", data="data", normalize="unit", batch_size=16)
         config.save(settings, run / "settings.yaml")
@@ -102,7 +104,7 @@ def main():
         thousands = arguments.images / 1000
 
         # 1. the network alone, on one batch again and again
-        probabilities = evaluate.predictor(network)
+        probabilities = inference.predictor(network)
         batch = next(iter(pipeline.evaluation(split, settings)))[0]
         batches = range(math.ceil(arguments.images / settings.batch_size))
         alone = best_of(lambda: [probabilities(batch) for _ in batches]) / thousands

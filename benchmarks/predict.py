@@ -16,9 +16,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
-import evaluate
 import model
 import predict
+import runs
 from datasets import synthetic
 
 DISTINCT = 10  # pictures, written again and again
@@ -31,7 +31,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         # 1. a run with random weights, and pictures
-        run = evaluate.BEST / "random"
+        run = runs.BEST / "random"
         run.mkdir(parents=True)
         model.build(arguments.network, input_shape=(192, 256, 3)).save(run / "model.keras")
         settings = config.Settings(run="random", normalize=model.REGISTRY[arguments.network].normalization)

@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import config
 import evaluate
+import runs
 from datasets.prepared import Writer, open_split
 from visualize import write_masks
 
@@ -37,7 +38,7 @@ def network(size=SIZE, classes=1):
 
 
 def save_run(run, size=SIZE, classes=1, **settings):
-    folder = evaluate.BEST / run
+    folder = runs.BEST / run
     folder.mkdir(parents=True)
     network(size, classes).save(folder / "model.keras")
     chosen = {"run": run, "data": "data", "normalize": "unit", "batch_size": 2, **settings}
@@ -246,7 +247,7 @@ def test_split_without_masks(capsys):
 def test_newest_run_and_validation_are_the_default(capsys):
     for age, run in ((0, "new"), (100, "old")):
         save_run(run)
-        path = evaluate.BEST / run / "model.keras"
+        path = runs.BEST / run / "model.keras"
         os.utime(path, (path.stat().st_mtime - age,) * 2)
     save_data(bright(10), masks_of((0, 10)), split="val")
     evaluate.main([])
@@ -312,36 +313,6 @@ def test_memory_does_not_grow_with_the_images():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4e6  # the probabilities of 400 images more are 16 MB
-
-
-def test_mean_over_poses_does_not_depend_on_the_pose():
-    for size, poses in (((6, 6), 8), ((4, 6), 4)):
-        inputs = keras.Input((*size, 3))
-        convolution = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer="random_normal")
-        network = keras.Model(inputs, convolution(inputs))
-        image = np.random.default_rng(0).random((1, *size, 3), np.float32)
-        averaged, plain = evaluate.predictor(network, tta=True), evaluate.predictor(network)
-        copies = [image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]]
-        back = [lambda y: y, lambda y: y[:, ::-1], lambda y: y[:, :, ::-1], lambda y: y[:, ::-1, ::-1]]
-        if poses == 8:
-            copies += [x.swapaxes(1, 2) for x in copies]
-            back += [lambda y, b=b: b(y.swapaxes(1, 2)) for b in back]
-        expected = np.mean([b(plain(x)) for x, b in zip(copies, back, strict=True)], axis=0)
-        np.testing.assert_allclose(averaged(image), expected, atol=1e-5)
-        np.testing.assert_allclose(averaged(image[:, ::-1]), expected[:, ::-1], atol=1e-5)
-        assert np.abs(plain(image[:, ::-1]) - plain(image)[:, ::-1]).max() > 1e-3
-
-
-def test_largest_part_without_holes():
-    mask = np.zeros((8, 10), bool)
-    mask[1:6, 1:6] = True
-    mask[3, 3] = False  # a hole
-    mask[7, 8:] = True  # a smaller part
-    expected = np.zeros((8, 10), bool)
-    expected[1:6, 1:6] = True
-    assert np.array_equal(evaluate.largest_part(mask), expected)
-    assert not evaluate.largest_part(np.zeros((8, 10), bool)).any()
-    assert evaluate.largest_part(np.ones((8, 10), bool)).all()
 
 
 def test_clean_and_tta_are_the_runs_choice_and_told(capsys):

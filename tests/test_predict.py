@@ -13,7 +13,7 @@ import pytest
 
 import config
 import predict
-from evaluate import BEST
+from runs import BEST
 
 SIZE = (12, 16)
 
