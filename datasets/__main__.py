@@ -12,20 +12,8 @@ checked and arrays written as dataset_isic18.py does it, which is the command fo
 
 import argparse
 
-from datasets import busi, folder, ham10000, isic2016, isic2017, isic2018, kvasir_seg, ph2
 from datasets.command import add_arguments, exit_with_message, run
-
-TABLE = {
-    "isic2016": isic2016.DATASET,
-    "isic2017": isic2017.DATASET,
-    "isic2018": isic2018.TASKS[1],
-    "isic2018_task2": isic2018.TASKS[2],
-    "ham10000": ham10000.DATASET,
-    "ph2": ph2.DATASET,
-    "busi": busi.DATASET,
-    "kvasir_seg": kvasir_seg.DATASET,
-    "folder": folder.DATASET,
-}
+from datasets.table import TABLE
 
 
 def listing():

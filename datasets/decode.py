@@ -42,7 +42,8 @@ def image(data, size):
 def mask(data, size, source):
     """Decode a mask and resize it: by area, then a pixel is lesion if at least half of it was.
 
-    data: bytes of the file. size: (H, W) of the result. source: the image's (height, width), None for any.
+    data: bytes of the file. size: (H, W) of the result, None for the mask's own.
+    source: the image's (height, width), None for any.
     Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
     ValueError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
     """
@@ -53,7 +54,7 @@ def mask(data, size, source):
             "find the mask that belongs to this image"
         )
     binary, anti_aliased = _binary(_one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)))
-    return (_resize(binary, size) > 127).astype(np.uint8), anti_aliased  # (H, W)
+    return (_resize(binary, size or found) > 127).astype(np.uint8), anti_aliased  # (H, W)
 
 
 def header_size(data):
@@ -156,9 +157,7 @@ def _one_channel(pixels):
     if pixels.ndim == 2:
         return pixels
     first = pixels[..., 0]  # (H, W)
-    if pixels.shape[2] >= 3 and not (
-        np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2])
-    ):
+    if pixels.shape[2] >= 3 and not (np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2])):
         raise ValueError(_COLOR_MASK)
     return np.ascontiguousarray(first)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets import decode, prepared, source
 from datasets.declaration import find_pairs
 
-REVISION = 1  # of the preparation: raise it when the same files would give other arrays
+REVISION = 2  # of the preparation: raise it when the same files would give other arrays
 MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
 SHOWN = 20  # of the skipped files in the summary of a split
 
@@ -36,7 +36,8 @@ def prepare(declaration, root, size, archives=None, on_error="stop", folders=Non
     pairs, problems, notes = _find(declaration, place, source.open_archive if archives else source.open_folder)
     if on_error == "stop" and any(problems.values()):
         raise ValueError(_first([message for found in problems.values() for message in found]))
-    fingerprint = _fingerprint(pairs, (REVISION, declaration.name, declaration.task, *size, on_error, problems, seed))
+    origin = _origin(declaration, place, archives)
+    fingerprint = _fingerprint(pairs, (REVISION, origin, *size, on_error, problems, seed))
     with contextlib.suppress(FileNotFoundError, ValueError):
         meta = prepared.read_meta(root)
         if meta.get("fingerprint") == fingerprint:
@@ -52,6 +53,7 @@ def prepare(declaration, root, size, archives=None, on_error="stop", folders=Non
         "dataset": declaration.name,
         "task": declaration.task,
         "licence": declaration.licence,
+        "source": [origin],
         "fingerprint": fingerprint,
         "notes": notes,
         "summary": {},
@@ -63,6 +65,12 @@ def prepare(declaration, root, size, archives=None, on_error="stop", folders=Non
             skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
             raise ValueError(f"no image is left, all were skipped: {skipped[0]}")
     return prepared.read_meta(root), True
+
+
+def _origin(declaration, place, archives):
+    """What source_masks.py needs to find the files again."""
+    kind = "archives" if archives else "folders"
+    return {"dataset": declaration.name, "task": declaration.task, kind: str(place.resolve())}
 
 
 def _find(declaration, place, open_files):
@@ -100,7 +108,7 @@ def _divide(pairs, seed):
 
 def _area(pair):
     try:
-        return _load_masks(pair, (64, 64), None)[0].mean()
+        return load_masks(pair, (64, 64), None)[0].mean()
     except ValueError:  # reported when its turn comes to be written
         return 0.0
 
@@ -111,7 +119,7 @@ def _first(messages):
 
 
 def _fingerprint(pairs, settings):
-    """Digest of all that decides the arrays: settings, and name, size and stamp of each file, not where they lie."""
+    """Digest of all that decides the arrays: settings, and name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
     for split, found in pairs.items():
         for pair in found:
@@ -161,12 +169,15 @@ def _load(pair, size):
     image, original = _read(pair.image, decode.image, size)
     if pair.masks is None:
         return _Loaded(image, None, original, False)
-    mask, anti_aliased = _load_masks(pair, size, original)
+    mask, anti_aliased = load_masks(pair, size, original)
     return _Loaded(image, mask, original, anti_aliased)
 
 
-def _load_masks(pair, size, original):
-    """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased). original: the image's size, None for any."""
+def load_masks(pair, size, original):
+    """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased).
+
+    size: (H, W) of the masks, None for their own. original: the size they must have in their files, None for any.
+    """
     channels, anti_aliased = [], False
     for group in pair.masks:
         read = [_read(file, decode.mask, size, original) for file in group]
@@ -255,4 +266,3 @@ def describe(meta, root):
             lines.append(f"    skipped: {len(part['skipped']) - SHOWN} more, all listed in {root}/meta.json")
     lines += [f"  {note}" for note in meta["notes"]]
     return lines
-
