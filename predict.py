@@ -29,7 +29,6 @@ import itertools
 import json
 import os
 import sys
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,6 +47,7 @@ from datasets import decode
 from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
 from files import replacing
+from overlap import in_order
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
 CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
@@ -148,17 +148,6 @@ def shrink(image, size):
     """An image at another size, (H, W): the mean of areas where it becomes smaller."""
     smaller = image.shape[0] >= size[0] and image.shape[1] >= size[1]
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
-def in_order(pool, work, items, ahead):
-    """The results of work(item), in order, computed by a pool of threads, at most `ahead` items under way."""
-    waiting = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 # === Writing ===
