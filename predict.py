@@ -38,11 +38,11 @@ import numpy as np
 from tqdm import tqdm
 
 import config
+import drawing
 import inference
 import model
 import pipeline
 import runs
-import visualize
 from datasets import decode
 from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
@@ -169,7 +169,7 @@ def measure(mask, probabilities):
 
 def outputs(path, classes, overlays, probability_maps):
     """Names of the files made for one image, one a class: {"mask": […], "overlay": […], "probability": […]}."""
-    masks = [visualize.mask_name(path.stem, classes, k) for k in range(len(classes))]
+    masks = [drawing.mask_name(path.stem, classes, k) for k in range(len(classes))]
     stems = [path.stem] if len(classes) == 1 else [name.removesuffix(".png") for name in masks]
     overlays = [f"{stem}_overlay.png" for stem in stems] if overlays else []
     maps = [f"{stem}_probability.png" for stem in stems] if probability_maps else []
@@ -184,11 +184,11 @@ def finish(predictor, path, size, probabilities, out, names):
     for k, name in enumerate(predictor.classes):
         mask, scores = (np.ascontiguousarray(maps[..., k]) for maps in (masks, probabilities))  # (H, W)
         if names["overlay"]:
-            tinted = visualize.overlay(image, mask, strength=0.25)
-            visualize.write_png(out / names["overlay"][k], visualize.contour_overlay(tinted, mask))
+            tinted = drawing.overlay(image, mask, strength=0.25)
+            drawing.write_png(out / names["overlay"][k], drawing.contour_overlay(tinted, mask))
         if names["probability"]:
-            visualize.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
-        visualize.write_png(out / names["mask"][k], mask * np.uint8(255))
+            drawing.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
+        drawing.write_png(out / names["mask"][k], mask * np.uint8(255))
         rows.append([path.name, name, *size, *measure(mask, scores)])
     return rows
 
