@@ -43,15 +43,18 @@ def write_masks(folder, identifier, masks, classes):
         write_png(Path(folder) / mask_name(identifier, classes, k), masks[..., k] * np.uint8(255))
 
 
-def read_masks(folder, identifier, classes):
-    """Predicted masks of one image, bool (H, W, classes). FileNotFoundError names the file that is missing."""
+def read_masks(folder, identifier, classes, size=None):
+    """Predicted masks of one image, bool (H, W, classes), brought to `size` (H, W) if one is given.
+
+    FileNotFoundError names the file that is missing.
+    """
     masks = []
     for k in range(len(classes)):
         path = Path(folder) / mask_name(identifier, classes, k)
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
         if mask is None:
             raise FileNotFoundError(f"{path}: no readable mask; python evaluate.py --run {Path(folder).name} writes it")
-        masks.append(mask > 127)
+        masks.append((mask if size is None else cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)) > 127)
     return np.stack(masks, axis=-1)  # (H, W, classes)
 
 

@@ -200,8 +200,9 @@ def sample_rows(split, chosen, scores, predictions):
     chosen: (word, position) pairs, images of the prepared split; scores: (images,) Jaccard; predictions: mask folder.
     """
     for word, i in chosen:
-        label = f"{word}, Jaccard {scores[i]:.3f}\n{split.ids[i]}"
-        yield label, split.images[i], split.masks[i], drawing.read_masks(predictions, split.ids[i], split.classes)
+        label, image = f"{word}, Jaccard {scores[i]:.3f}\n{split.ids[i]}", split.images[i]
+        found = drawing.read_masks(predictions, split.ids[i], split.classes, image.shape[:2])  # written at source size
+        yield label, image, split.masks[i], found
 
 
 def _sample_legend(classes):
