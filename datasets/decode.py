@@ -7,11 +7,13 @@ EXIF orientation is ignored for image and mask alike: masks are drawn on, and th
 pixels as stored. Turning only the image would part it from its mask.
 """
 
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
+from PIL import Image
 
 MAX_PIXELS = 100_000_000  # the largest ISIC image has 30 million; decoding this many takes 300 MB
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -28,15 +30,19 @@ def image(data, size):
     that is still at least `size`: the discrete cosine transform then does part of the averaging, many times faster.
     ValueError: not a picture, cut off, damaged, or absurdly large (without the file's name: the caller adds it).
     """
-    height, width = source = header_size(data)
-    flag = cv2.IMREAD_COLOR
-    if data.startswith(b"\xff\xd8"):
-        for factor, reduced in _REDUCED.items():
-            if -(-height // factor) >= size[0] and -(-width // factor) >= size[1]:
-                flag = reduced
-                break
+    source = header_size(data)
+    flag = reduction(source, size)[0] if data.startswith(b"\xff\xd8") else cv2.IMREAD_COLOR
     bgr = _imdecode(data, flag)
     return cv2.cvtColor(_resize(bgr, size), cv2.COLOR_BGR2RGB), source  # (H, W, 3)
+
+
+def reduction(source, size):
+    """How to decode a JPEG of `source` (height, width) as small as is still at least `size`: OpenCV's flag, the size."""
+    for factor, flag in _REDUCED.items():
+        height, width = (-(-side // factor) for side in source)
+        if height >= size[0] and width >= size[1]:
+            return flag, (height, width)
+    return cv2.IMREAD_COLOR, tuple(source)
 
 
 def mask(data, size, source):
@@ -47,14 +53,47 @@ def mask(data, size, source):
     Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
     ValueError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
     """
-    found = header_size(data)
-    if source is not None and found != tuple(source):
-        raise ValueError(
-            f"the mask is {found[0]}x{found[1]} (height x width), its image {source[0]}x{source[1]}; "
-            "find the mask that belongs to this image"
-        )
+    found = _mask_size(data, source)
     binary, anti_aliased = _binary(_one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)))
     return (_resize(binary, size or found) > 127).astype(np.uint8), anti_aliased  # (H, W)
+
+
+def index_mask(data, size, source, classes):
+    """Decode a mask of several classes, of which the first has the value 1, the second 2 …; 0 is background.
+
+    data: bytes of a PNG or BMP; of one with a palette the values are the places in it. size, source: as for `mask`.
+    Returns uint8 (H, W, classes) of {0, 1}: a pixel has a class if at least half of it had.
+    ValueError: as `mask`; also a JPEG, which does not keep values.
+    """
+    found = _mask_size(data, source)
+    if data.startswith(b"\xff\xd8"):
+        raise ValueError("a JPEG, which does not keep the numbers of classes; save the mask as PNG")
+    values = _palette_places(data)
+    values = _one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)) if values is None else values
+    if values.max() > classes:
+        listed = ", ".join(map(str, np.unique(values)[:8]))
+        raise ValueError(f"mask values {listed}; expected 0 for background and 1 to {classes} for the classes")
+    masks = [_resize((values == number) * np.uint8(255), size or found) > 127 for number in range(1, classes + 1)]
+    return np.stack(masks, axis=-1).astype(np.uint8)  # (H, W, classes)
+
+
+def _palette_places(data):
+    """uint8 (H, W) of a picture with a palette, which OpenCV only gives as colors; None for one without."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.array(picture) if picture.mode == "P" else None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"cannot be decoded ({error}); the file is damaged, copy or download it again") from None
+
+
+def _mask_size(data, source):
+    size = header_size(data)
+    if source is not None and size != tuple(source):
+        raise ValueError(
+            f"the mask is {size[0]}x{size[1]} (height x width), its image {source[0]}x{source[1]}; "
+            "find the mask that belongs to this image"
+        )
+    return size
 
 
 def header_size(data):
@@ -170,7 +209,7 @@ def _binary(grey):
         cut = 0 if values[-1] == 1 else 127
     elif values[-1] <= 127 or values[0] > 127:
         listed = ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")
-        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (classes: one mask file each)")
+        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (own data of several classes: see --classes)")
     else:
         cut = 127
     return cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2
