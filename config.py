@@ -8,7 +8,6 @@ nearest right name. The resolved settings are saved beside every checkpoint and 
 import argparse
 import dataclasses
 import difflib
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, Literal
 
 import jsonargparse
 import yaml
+
+from files import replacing
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -54,14 +55,28 @@ class Settings:
     """steps over which the rate first rises from 0 (cosine)"""
     ema: float = 0.0
     """momentum per step of a moving average of the weights, which is validated and kept as the best; 0: none"""
+    clip: float = 0.0
+    """largest norm of all gradients of a step together; 0: not limited"""
     epochs: int = 50
     """passes over the training images"""
     batch_size: int = 16
     """images a step, over all devices together"""
+    accumulate: int = 1
+    """steps whose gradients make one update, as one step on so many times the images would"""
+    patience: int = 0
+    """stop after so many epochs without a better `monitor`; 0: never"""
+    plateau: int = 0
+    """lower the rate after so many epochs without a better `monitor`; 0: never"""
+    plateau_factor: float = 0.5
+    """what the rate is multiplied by then"""
+    sync_batch_norm: bool = False
+    """batch norms over the images of all devices, instead of each device's own"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """number format of the products; weights, losses and metrics stay float32"""
     seed: int = 0
     """decides every random choice: weights, order of the images, augmentation"""
+    validation_share: float = 0.1
+    """share of the training images to validate on where the data have no val split"""
 
     # --- preprocessing, the same in training, evaluation and prediction
     remove_hair: bool = False
@@ -124,12 +139,18 @@ class Settings:
                 raise ValueError(f"{name} is {value}, expected {low} to {high}")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay is decoupled: it needs optimizer adamw")
+        if self.mixup and "lovasz" in self.loss:
+            raise ValueError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
         if self.warmup_steps and self.schedule == "constant":
             raise ValueError("warmup_steps are those of schedule cosine")
+        if self.plateau and self.schedule != "constant":
+            raise ValueError(f"plateau lowers a constant rate, schedule {self.schedule} lowers it already: use one")
 
 
 _RANGES = [  # setting, smallest, largest
     ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
+    ("clip", 0, 10**6), ("accumulate", 1, 10**4), ("patience", 0, 10**6), ("plateau", 0, 10**6),
+    ("plateau_factor", 0.01, 0.99), ("validation_share", 0.01, 0.9),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
     ("shear", 0, 60), ("elastic", 0, 0.2), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
     ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10),
@@ -138,34 +159,60 @@ _RANGES = [  # setting, smallest, largest
 NAMES = [f.name for f in dataclasses.fields(Settings)]
 
 
+@dataclass
+class Launch:
+    """How a run is started: what may differ when it goes on, and changes nothing that it computes."""
+
+    resume: str | None = None  # last, or previous: the checkpoint to go on from
+    init: str | None = None  # a run or a .keras file whose weights to begin with
+    devices: str = "all"
+    workers: str | None = None
+    worker: int | None = None
+    save_every: int = 0  # steps; 0: at the end of each epoch alone
+    samples_every: int = 5  # epochs; 0: never
+    deterministic: bool = False
+
+
 def parse(argv=None):
     """Settings from a command line such as `["--config", "configs/demo.yaml", "--epochs", "3"]`.
 
     Returns:
-        (Settings, bool): the settings, and whether `--resume` was given.
+        (Settings, Launch): what the run computes, and how it is started.
 
     Raises:
         SystemExit: after printing what does not fit and, for a name, the nearest right one.
     """
     parser = _parser()
     parser.add_argument("--config", action="config", help="YAML file of settings")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the run")
+    _add_launch(parser)
     try:
         given = parser.parse_args(argv).as_dict()
-        files, resume = given.pop("config"), given.pop("resume")
+        files = given.pop("config")
+        launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})
         given["run"] = given["run"] or (Path(str(files[-1])).stem if files else given["model"])
-        return Settings(**given), resume
+        return Settings(**given), launch
     except (argparse.ArgumentError, ValueError) as error:
         raise SystemExit(f"error: {_explain(str(error))}") from None
 
 
+def _add_launch(parser):
+    """The arguments of a Launch."""
+    add = parser.add_argument
+    add("--resume", nargs="?", const="last", choices=["last", "previous"], help="go on from the run's last checkpoint,"
+        " or, where that one is damaged, from the one before (default: last)")  # fmt: skip
+    add("--init", metavar="FROM", help="begin with the weights of a run or a .keras file, as far as they fit")
+    add("--devices", default="all", help="all GPUs, some (0,1), cpu, or cpu:N: N devices on the CPU (default: all)")
+    add("--workers", metavar="HOST:PORT,…", help="all machines of the run, each started with the same command")
+    add("--worker", type=int, help="which of the workers this one is, from 0")
+    add("--save_every", type=int, default=0, help="a checkpoint after so many steps too, not just after each epoch")
+    add("--samples_every", type=int, default=5, help="epochs between sample predictions in TensorBoard; 0: none")
+    add("--deterministic", action="store_true", help="the same bits in every run with the same devices; slower")
+
+
 def save(settings, path):
-    """Write the settings as YAML, under a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
-    os.replace(temporary, path)
+    """Write the settings as YAML."""
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
 
 
 def load(path):

@@ -31,11 +31,11 @@ import pandas as pd
 import tensorflow as tf
 
 import config
+import figures
 import loss
 import metrics
 import model
 import pipeline
-import visualize
 from datasets.prepared import open_split
 
 HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
@@ -198,7 +198,7 @@ class Recorder(keras.callbacks.Callback):
         log = self.output / "log.csv"
         pd.DataFrame(self.rows).to_csv(f"{log}.tmp", index=False)
         os.replace(f"{log}.tmp", log)
-        visualize.curves(log, self.output / "progress.png", self.settings.run)
+        figures.curves(log, self.output / "progress.png", self.settings.run)
         bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
         folder = Path("checkpoint", self.settings.run)
         names = [f"epoch_{epoch + 1:04}.keras"]
@@ -325,9 +325,9 @@ def train(settings, resume=False):
 
 
 def main(argv=None):
-    settings, resume = config.parse(argv)
+    settings, launch = config.parse(argv)
     try:
-        train(settings, resume)
+        train(settings, bool(launch.resume))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

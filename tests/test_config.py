@@ -13,19 +13,19 @@ def refused(*argv):
 
 
 def test_defaults_are_as_net_as_published():
-    settings, resume = config.parse([])
+    settings, launch = config.parse([])
     assert (settings.run, settings.model, settings.loss) == ("as_net", "as_net", "wbce(weight=2.5)")
     assert (settings.optimizer, settings.learning_rate, settings.batch_size) == ("adam", 1e-4, 16)
-    assert not resume
+    assert launch == config.Launch()
 
 
 def test_command_line_overrides_file_overrides_defaults(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("epochs: 7\nlearning_rate: 1e-3\noptions: {width: 16}\n")
-    settings, resume = config.parse(["--config", str(file), "--epochs", "9", "--options.depth", "3", "--resume"])
+    settings, launch = config.parse(["--config", str(file), "--epochs", "9", "--options.depth", "3", "--resume"])
     assert (settings.run, settings.epochs, settings.learning_rate, settings.batch_size) == ("mine", 9, 1e-3, 16)
     assert settings.options == {"width": 16, "depth": 3}
-    assert resume
+    assert launch == config.Launch(resume="last")
     assert config.parse(["--config", str(file), "--run", "other"])[0].run == "other"
 
 
@@ -43,6 +43,8 @@ def test_command_line_overrides_file_overrides_defaults(tmp_path):
         (["--run", ".."], ["letters, digits"]),
         (["--weight_decay", "0.1"], ["needs optimizer adamw"]),
         (["--warmup_steps", "5"], ["schedule cosine"]),
+        (["--plateau", "3", "--schedule", "cosine"], ["constant rate", "use one"]),
+        (["--resume", "first"], ["resume", "last", "previous"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml", "does not exist"]),
     ],
 )
