@@ -158,23 +158,21 @@ def error_sheet(rows, path, classes=("lesion",), title=""):
 
 
 def heat_sheet(rows, path, title=""):
-    """One row an image: image, and maps laid over it, such as those of explain.py.
+    """One row an image: image, and maps laid over it in grey, such as those of explain.py.
 
-    rows: iterable of (label, image uint8 (H, W, 3), prediction bool (H, W), {title: map (h, w)}), the same titles in
-    each. A map is colored from its lowest to its highest value, which are written below it; the prediction is outlined.
+    rows: iterable of (label, image uint8 (H, W, 3), {title: (map (h, w), mask bool (H, W) to outline)}), the same
+    titles in each. A map is colored from its lowest to its highest value, which are written below it.
     """
     rows = list(rows)
-    titles = ("image", *rows[0][3]) if rows else ()
+    titles = ("image", *rows[0][2]) if rows else ()
     figure, grid = _sheet(rows, titles, path, 1)
-    for axes, (_, image, prediction, maps) in zip(grid, rows, strict=True):
+    for axes, (_, image, maps) in zip(grid, rows, strict=True):
         height, width = image.shape[:2]
-        for ax, heat in zip(axes[1:], maps.values(), strict=True):
-            picture = cv2.resize(np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        for ax, (heat, mask) in zip(axes[1:], maps.values(), strict=True):
             ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap="gray")
-            ax.imshow(picture, cmap="inferno", alpha=0.65)
+            ax.imshow(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), cmap="inferno", alpha=0.65)
             ax.set_xlabel(f"{heat.min():.2f} to {heat.max():.2f}", fontsize=8)
-        for ax in axes:
-            _outline(ax, prediction, PREDICTION_COLOR, "solid")
+            _outline(ax, mask, PREDICTION_COLOR, "solid")
     _finish(figure, [Line2D([], [], color=PREDICTION_COLOR, label="prediction")], title, path)
 
 

@@ -2,28 +2,33 @@
 
     python predict.py photo.jpg --run isic18_cpu      # → predictions/isic18_cpu_images/photo_segmentation.png
     python predict.py folder/ 'more/*.png' --out masks --overlays
-    python predict.py folder/ --probabilities --threshold 0.4       # also <name>_probability.png, 0 to 255
+    python predict.py folder/ --probabilities --threshold best      # also <name>_probability.png, 0 to 255
+    python predict.py photo.jpg --run handed/on/model.keras         # the network's file alone
 
 Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predictions/RUN_images/)
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
     <name>_overlay.png         with --overlays: the image, the mask tinted green and outlined (one a class)
-    predictions.csv            a row an image and class: size, area, box, parts, perimeter, mean probability inside
+    predictions.csv            a row an image and class: image, class, height, width, and what shape.py measures:
+                               area, box, parts, perimeter, asymmetry, border irregularity, mean confidence
     run.json                   what made them
 
-Files that cannot be read are named at the end, and the exit status is then 1; all others are done. After an
-interruption the same command goes on where it stopped. Reading and writing overlap with the network, and memory does
-not grow with the number of images.
+Threshold, mean over poses (--tta) and clean-up of the masks (--clean) are the run's own unless given here; `--threshold
+best` is the one that evaluate.py found best on the validation images. Files that cannot be read are named at the end,
+and the exit status is then 1; all others are done. After an interruption the same command goes on where it stopped.
+Reading and writing overlap with the network, and memory does not grow with the number of images.
 
 As a library:
 
-    predictor = Predictor("isic18_cpu")
+    predictor = load_predictor("isic18_cpu")        # or a model.keras; None is the newest run
     mask, probabilities = predictor(image)          # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
+    predictor.classes, predictor.thresholds, predictor.size, predictor.settings
 """
 
 import argparse
 import contextlib
 import csv
+import dataclasses
 import glob
 import itertools
 import json
@@ -37,12 +42,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-import config
 import drawing
+import hair
 import inference
 import model
 import pipeline
 import runs
+import shape
 from datasets import decode
 from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
@@ -51,49 +57,83 @@ from overlap import in_order
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
 CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
-REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-COLUMNS = ["image", "class", "height", "width", "area", "area_percent", "left", "top", "box_width", "box_height"]
-COLUMNS += ["components", "perimeter", "mean_probability"]  # lengths and areas in pixels of the image
+COLUMNS = ["image", "class", "height", "width", *shape.COLUMNS]
+
+
+def load_predictor(run=None, threshold=None, tta=None, clean=None):
+    """A trained run as a function of images, see Predictor."""
+    return Predictor(run, threshold, tta, clean)
 
 
 class Predictor:
-    """A trained run as a function of images.
+    """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
-    run: a folder of checkpoint_best/, None for the newest. threshold: None for the run's own. It has the run's
-    `settings`, the `size` (H, W) the network sees and the `classes`, names of the masks. FileNotFoundError: no such
-    run; the message lists those there are.
+    run: a folder of checkpoint_best/, None for the newest; or the path of a `.keras` file that such a run has written,
+    which holds all of this inside. threshold: a number, or "best" as found on the validation images. threshold, tta,
+    clean: None for the run's own. FileNotFoundError: no such run; the message lists those there are.
+
+    Attributes: name; file, of the network; settings; classes, names of the masks; thresholds, one a class;
+    size (H, W) that the network sees; network.
     """
 
-    def __init__(self, run=None, threshold=None):
-        self.folder = runs.find(run)
-        self.settings = config.load(self.folder / "settings.yaml")
-        network = model.load(self.folder / "model.keras")
-        self.threshold = self.settings.threshold if threshold is None else threshold
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold is {threshold}, expected 0 to 1")
-        self.size = network.input_shape[1:3]
-        count = network.output_shape[-1]
-        self.classes = {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
-        self._probabilities = inference.predictor(network, self.settings.tta)
+    def __init__(self, run=None, threshold=None, tta=None, clean=None):
+        self.file = Path(run) if Path(run or "").suffix == ".keras" else runs.find(run) / "model.keras"
+        in_folder = (self.file.parent / "settings.yaml").is_file()
+        place = self.file.parent if in_folder else self.file
+        self.name = place.name if in_folder else place.stem  # a run may be named v1.2
+        self.network = model.load(self.file)
+        changes = {name: value for name, value in {"tta": tta, "clean": clean}.items() if value is not None}
+        self.settings = dataclasses.replace(runs.settings(place), **changes)
+        self.size = self.network.input_shape[1:3]
+        facts = runs.facts(place)
+        self.classes = facts.get("classes") or usual_classes(self.network.output_shape[-1])
+        self.thresholds = self._thresholds(threshold, facts.get("thresholds", {}))
+        self._probabilities = inference.predictor(self.network, self.settings.tta)
+
+    def _thresholds(self, wanted, best):
+        """The threshold of each class, a list."""
+        if wanted == "best":
+            if missing := [name for name in self.classes if name not in best]:
+                raise ValueError(
+                    f"{self.name} has no best threshold for {', '.join(missing)} yet: "
+                    f"python evaluate.py --run {self.name} --split val finds it"
+                )
+            return [best[name] for name in self.classes]
+        value = self.settings.threshold if wanted is None else wanted
+        if not 0 <= value <= 1:
+            raise ValueError(f"threshold is {value}, expected 0 to 1, or best")
+        return [value] * len(self.classes)
+
+    def fit(self, image):
+        """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
+        image = shrink(image, self.size)
+        return hair.remove(image) if self.settings.remove_hair else image
+
+    def pixels(self, images):
+        """uint8 (B, H, W, 3), as `fit` gives them → what the network wants to see, float32 (B, H, W, channels)."""
+        return np.asarray(pipeline.normalize(images, self.settings.normalize))
 
     def probabilities(self, images):
-        """uint8 (B, H, W, 3) RGB at the network's size → float32 (B, H, W, classes)."""
-        return self._probabilities(np.asarray(pipeline.normalize(images, self.settings.normalize)))
+        """uint8 (B, H, W, 3), as `fit` gives them → float32 (B, H, W, classes)."""
+        return self._probabilities(self.pixels(images))
 
     def enlarge(self, probabilities, size):
         """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
         resized = inference.resize(probabilities, size)
-        masks = resized >= self.threshold
-        if self.settings.clean:
-            masks = inference.largest_parts(masks)
-        return resized, masks
+        masks = resized >= np.float32(self.thresholds)
+        return resized, inference.largest_parts(masks) if self.settings.clean else masks
 
     def __call__(self, image):
         """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
-        probabilities, masks = self.enlarge(self.probabilities(shrink(image, self.size)[None])[0], image.shape[:2])
+        probabilities, masks = self.enlarge(self.probabilities(self.fit(image)[None])[0], image.shape[:2])
         return masks, probabilities
+
+
+def usual_classes(count):
+    """Names of the masks of a run that has not noted them."""
+    return {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
 
 
 # === Reading ===
@@ -130,18 +170,16 @@ def decode_upright(data, size=None):
     if data.startswith(CHECKED):
         full = decode.header_size(data)
     if size and data.startswith(b"\xff\xd8"):
-        for factor, reduced in REDUCED.items():
-            height, width = (-(-side // factor) for side in full)
-            if min(height, width) >= max(size) and (height == width) == (full[0] == full[1]):
-                flag, expected = reduced, (height, width)
-                break
+        flag, reduced = decode.reduction(full, (max(size), max(size)))  # it may lie on its side
+        if (reduced[0] == reduced[1]) != (full[0] == full[1]):
+            flag = cv2.IMREAD_COLOR  # a square does not tell whether it does
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if bgr is None:
         raise ValueError("not a picture that can be decoded")
     image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # (h, w, 3)
     if flag == cv2.IMREAD_COLOR:
         return image, image.shape[:2]
-    return image, full if image.shape[:2] == expected else full[::-1]  # lying on its side in the file
+    return image, full if image.shape[:2] == reduced else full[::-1]
 
 
 def shrink(image, size):
@@ -151,20 +189,6 @@ def shrink(image, size):
 
 
 # === Writing ===
-
-
-def measure(mask, probabilities):
-    """What predictions.csv says of one mask, bool (H, W): everything after the size, lengths in pixels."""
-    area = int(np.count_nonzero(mask))
-    if area == 0:
-        return [0, "0.0000", *[""] * 4, 0, "0.0", ""]
-    pixels = mask.view(np.uint8)
-    left, top, width, height = cv2.boundingRect(pixels)
-    outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    perimeter = sum(cv2.arcLength(outline, True) for outline in outlines)
-    inside = cv2.mean(probabilities, pixels)[0]
-    share = f"{100 * area / mask.size:.4f}"
-    return [area, share, left, top, width, height, len(outlines), f"{perimeter:.1f}", f"{inside:.4f}"]
 
 
 def outputs(path, classes, overlays, probability_maps):
@@ -189,8 +213,14 @@ def finish(predictor, path, size, probabilities, out, names):
         if names["probability"]:
             drawing.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
         drawing.write_png(out / names["mask"][k], mask * np.uint8(255))
-        rows.append([path.name, name, *size, *measure(mask, scores)])
+        measures = [rounded(value) for value in shape.describe(mask, scores).values()]
+        rows.append([path.name, name, *size, *measures])
     return rows
+
+
+def rounded(value):
+    """A number as predictions.csv has it: four digits after the point, nothing where it is not defined."""
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else value
 
 
 class Table:
@@ -205,11 +235,9 @@ class Table:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
         self.done = {row[0] for row in rows if row[0] in whole and row[1] == classes[-1]}
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            kept = [row for row in rows if row[0] in self.done]
+        kept = [row for row in rows if row[0] in self.done]
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *kept])
-        os.replace(temporary, path)
         self._file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed by close)
 
     def add(self, rows):
@@ -235,7 +263,7 @@ def predict(predictor, paths, out, overlays=False, probability_maps=False, batch
     def read(path):
         try:
             image, size = decode_upright(path.read_bytes(), predictor.size)
-            return path, size, shrink(image, predictor.size)
+            return path, size, predictor.fit(image)
         except (ValueError, OSError, cv2.error) as problem:
             bad[path] = " ".join(str(problem).split())
 
@@ -266,32 +294,43 @@ def through_network(predictor, pictures, batch_size):
 
 def claim(out, predictor):
     """Note in run.json what makes the predictions of a folder. ValueError: they come from something else."""
-    saved = (predictor.folder / "model.keras").stat().st_mtime_ns
-    mine = {"run": predictor.folder.name, "threshold": predictor.threshold, "saved": saved}
+    thresholds = dict(zip(predictor.classes, predictor.thresholds, strict=True))
+    mine = {"run": predictor.name, "thresholds": thresholds, "saved": predictor.file.stat().st_mtime_ns}
+    mine |= {"tta": predictor.settings.tta, "clean": predictor.settings.clean}
     note = out / "run.json"
-    if note.exists() and (theirs := json.loads(note.read_text(encoding="utf-8"))) != mine:
-        raise ValueError(
-            f"{out}/ holds predictions of run {theirs['run']} at threshold {theirs['threshold']:g}, maybe of an earlier"
-            " training; choose another --out, or delete the folder"
-        )
+    theirs = json.loads(note.read_text(encoding="utf-8")) if note.exists() else mine
+    if theirs != mine:
+        other = [f"{name} {value}" for name, value in theirs.items() if name != "saved" and value != mine.get(name)]
+        made = f"made with {', '.join(other)}" if other else "of an earlier training"
+        raise ValueError(f"{out}/ holds predictions {made}; choose another --out, or delete the folder")
     with replacing(note) as path:
         path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+
+
+def threshold(text):
+    """A number, or "best"."""
+    return text if text == "best" else float(text)
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Masks for images of any size, by a trained run.")
     parser.add_argument("images", nargs="+", help="images, folders of images, 'patterns*.jpg'")
-    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    parser.add_argument(
+        "--run", help="folder of checkpoint_best/ (default: the newest), or a model.keras of such a one"
+    )
     parser.add_argument("--out", type=Path, help="folder to write into (default: predictions/RUN_images)")
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
-    parser.add_argument("--threshold", type=float, help="from which probability on a pixel counts (default: the run's)")
+    parser.add_argument("--threshold", type=threshold, help="from which a pixel counts, or best (default: the run's)")
+    flag = {"action": argparse.BooleanOptionalAction, "default": None}
+    parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
+    parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
     try:
         paths = find_images(given.images)
-        predictor = Predictor(given.run, given.threshold)
-        out = given.out or Path("predictions") / f"{predictor.folder.name}_images"
+        predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
+        out = given.out or Path("predictions") / f"{predictor.name}_images"
         bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)
     except (ValueError, OSError) as problem:
         sys.exit(f"error: {problem}")

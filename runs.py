@@ -2,10 +2,16 @@
 
 model.keras      the network of the best epoch, without optimiser: what is evaluated, used and handed on
 settings.yaml    the settings it was trained with
-run.json         facts: classes, size, best epoch and its scores; evaluate.py adds the best thresholds
+run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores and the best thresholds
+README.md        the model card (card.py)
+
+model.keras also holds the settings and the first facts inside, as the comment of the zip file that it is (`seal`), so
+that handed on alone it still says how to use it; `settings` and `facts` read them from there if given such a file.
 """
 
+import dataclasses
 import json
+import zipfile
 from pathlib import Path
 
 import config
@@ -25,14 +31,17 @@ def find(name=None):
     return BEST / (name or names[-1])
 
 
-def settings(folder):
-    """The Settings a run was trained with."""
-    return config.load(Path(folder, "settings.yaml"))
+def settings(place):
+    """The Settings of a run, from its folder or from a sealed network file."""
+    place = Path(place)
+    return config.Settings(**_sealed(place)["settings"]) if place.is_file() else config.load(place / "settings.yaml")
 
 
-def facts(folder):
-    """The facts of a run, a dictionary; empty where run.json is missing."""
-    path = Path(folder, "run.json")
+def facts(place):
+    """The facts of a run, a dictionary, from its folder or a sealed network file; empty where run.json is missing."""
+    if Path(place).is_file():
+        return {name: fact for name, fact in _sealed(place).items() if name != "settings"}
+    path = Path(place, "run.json")
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
@@ -40,3 +49,20 @@ def note(folder, **news):
     """Add facts to those of a run, in place of older ones of the same name."""
     with replacing(Path(folder, "run.json")) as path:
         path.write_text(json.dumps(facts(folder) | news, indent=2) + "\n", encoding="utf-8")
+
+
+def seal(file, settings, **facts):
+    """Put settings and facts into a saved network, a `.keras` file."""
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = json.dumps({"settings": dataclasses.asdict(settings), **facts}).encode()
+
+
+def _sealed(file):
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is cut off or no saved network; copy the file again")
+    with zipfile.ZipFile(file) as archive:
+        if not archive.comment:
+            raise ValueError(
+                f"{file} has no settings inside: use it from its run's folder, with settings.yaml beside it"
+            )
+        return json.loads(archive.comment)

@@ -25,6 +25,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import numpy as np
 import pandas as pd
 
 import figures
@@ -61,7 +62,6 @@ def sheet(arguments, out):
 def heat(arguments, out):
     """Attention or Grad-CAM, of image files or of images of a scored run."""
     import explain  # needs TensorFlow, which takes seconds to come
-
     import predict
 
     predictor = predict.load_predictor(arguments.run)
@@ -74,14 +74,17 @@ def heat(arguments, out):
         pictures = [(label, image) for label, image, _, _ in rows]
     rows = []
     for label, picture in pictures:
-        image = predict.shrink(picture, predictor.size)
-        pixels = predictor.prepare(image[None])  # (1, H, W, channels)
+        image = predictor.fit(picture)
+        masks, pixels = predictor(image)[0], predictor.pixels(image[None])  # (H, W, classes), (1, H, W, channels)
         if arguments.command == "attention":
-            maps = explain.attention(predictor.network, pixels)
+            heats = explain.attention(predictor.network, pixels)
+            outlines = [masks.any(axis=-1)] * len(heats)
         else:
-            maps = explain.gradcam(predictor.network, pixels, predictor.classes, arguments.layer)
-        rows.append((label, image, predictor(image)[0], maps))
-    figures.heat_sheet(rows, out, f"{title}, {'Grad-CAM' if arguments.command == 'gradcam' else 'attention'}")
+            heats = explain.gradcam(predictor.network, pixels, predictor.classes, arguments.layer)
+            outlines = np.moveaxis(masks, -1, 0)
+        maps = dict(zip(heats, zip(heats.values(), outlines, strict=True), strict=True))
+        rows.append((label, image, maps))
+    figures.heat_sheet(rows, out, f"{title}: {'attention' if arguments.command == 'attention' else 'Grad-CAM'}")
 
 
 def parse_arguments(argv):

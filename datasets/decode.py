@@ -37,7 +37,7 @@ def image(data, size):
 
 
 def reduction(source, size):
-    """How to decode a JPEG of `source` (height, width) as small as is still at least `size`: OpenCV's flag, the size."""
+    """How to decode a JPEG of `source` (height, width) as small as is at least `size`: OpenCV's flag, and the size."""
     for factor, flag in _REDUCED.items():
         height, width = (-(-side // factor) for side in source)
         if height >= size[0] and width >= size[1]:
@@ -209,7 +209,7 @@ def _binary(grey):
         cut = 0 if values[-1] == 1 else 127
     elif values[-1] <= 127 or values[0] > 127:
         listed = ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")
-        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (own data of several classes: see --classes)")
+        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (several classes: see --classes)")
     else:
         cut = 127
     return cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2

@@ -101,16 +101,8 @@ def test_the_table_measures_the_mask():
     assert float(first["area_percent"]) == pytest.approx(100 * mask.mean(), abs=1e-4)
     box = [int(first[name]) for name in ("left", "top", "box_width", "box_height")]
     assert box == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-    assert first["components"] == "1" and 0.5 <= float(first["mean_probability"]) <= 1
-    assert second["area"] == second["components"] == "0" and second["left"] == second["mean_probability"] == ""
-
-
-def test_measure_by_hand():
-    mask = np.zeros((10, 10), bool)
-    mask[1:4, 2:7] = mask[7, 7] = True  # 3 × 5 pixels, outline through the centers 2 (2 + 4); and a single one
-    assert predict.measure(mask, np.full((10, 10), 0.75, np.float32)) == [
-        16, "16.0000", 2, 1, 6, 7, 2, "12.0", "0.7500",
-    ]  # fmt: skip
+    assert first["components"] == "1" and 0.5 <= float(first["mean_confidence"]) <= 1
+    assert second["area"] == second["components"] == "0" and second["left"] == second["mean_confidence"] == ""
 
 
 def test_overlays_and_probability_maps():
@@ -209,10 +201,14 @@ def test_predictions_of_another_run_are_not_mixed_in():
     save_run("two")
     save("a.png", picture())
     predict.main(["a.png", "--run", "one", "--out", "out"])
-    with pytest.raises(SystemExit, match=r"out/ holds predictions of run one at threshold 0\.5, .*another --out"):
+    with pytest.raises(SystemExit, match=r"out/ holds predictions made with run one; choose another --out, or delete"):
         predict.main(["a.png", "--run", "two", "--out", "out"])
-    with pytest.raises(SystemExit, match="holds predictions of run one"):
-        predict.main(["a.png", "--run", "one", "--out", "out", "--threshold", "0.4"])
+    for change, made in (("--threshold=0.4", r"thresholds \{'lesion': 0\.5\}"), ("--tta", "tta False")):
+        with pytest.raises(SystemExit, match=f"holds predictions made with {made};"):
+            predict.main(["a.png", "--run", "one", "--out", "out", change])
+    (BEST / "one" / "model.keras").touch()
+    with pytest.raises(SystemExit, match="holds predictions of an earlier training"):
+        predict.main(["a.png", "--run", "one", "--out", "out"])
     with open("out/run.json") as file:
         assert json.load(file)["run"] == "one"
 

@@ -1,0 +1,187 @@
+"""The model card of a run, checkpoint_best/RUN/README.md: what it was made of, how good it is, what it is not for.
+
+    python card.py RUN           # write it anew; train.py and evaluate.py do so themselves
+
+Made of settings.yaml, run.json and, where run.json says nothing of the data, the meta.json of the prepared arrays.
+What is not known yet is left out, or told with the command that finds it.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path
+
+import runs
+from datasets.prepared import read_meta
+from datasets.table import TABLE
+from files import replacing
+
+SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
+SCORES = {
+    "Jaccard": ("per_image", "jaccard"),
+    "thresholded Jaccard": ("per_image", "thresholded_jaccard"),
+    "Dice": ("per_image", "dice"),
+    "pooled Jaccard": ("pooled", "jaccard"),
+}
+ALWAYS = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
+ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
+
+
+def write(folder):
+    """Write README.md into the folder of a run; returns its path."""
+    folder = Path(folder)
+    with replacing(folder / "README.md") as path:
+        path.write_text(text(folder), encoding="utf-8")
+    return folder / "README.md"
+
+
+def text(folder):
+    """The card of a run as Markdown."""
+    settings, facts = runs.settings(folder), runs.facts(folder)
+    data = data_facts(settings, facts)
+    parts = [
+        head(folder.name, settings, facts, data),
+        usage(folder.name, settings, facts, data),
+        scores(folder.name, facts),
+    ]
+    parts += [data_part(data, facts), training(settings, facts), limits(facts, data)]
+    if versions := facts.get("versions"):
+        parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def data_facts(settings, facts):
+    """What is known of the data: {"dataset", "task", "licence", "declaration" or None, …}."""
+    data = facts.get("data")
+    if not data:
+        data = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):  # the arrays are gone
+            data = read_meta(settings.data)
+    key = data.get("dataset"), data.get("task")
+    return {**data, "declaration": next((one for one in TABLE.values() if (one.name, one.task) == key), None)}
+
+
+# === Parts ===
+
+
+def head(name, settings, facts, data):
+    classes = facts.get("classes") or data.get("classes") or ["lesion"]
+    counts = f" of {facts['parameters']:,} parameters" if "parameters" in facts else ""
+    source = f", trained on {data['declaration'].title}" if data["declaration"] else ""
+    return f"""# {name}
+
+Masks of images of any size: {", ".join(classes).replace("_", " ")}. Network `{settings.model}`{counts}{source}.
+
+**Not a medical device.** For research and teaching; see the limits below."""
+
+
+def usage(name, settings, facts, data):
+    steps = [f"pixels prepared as `{settings.normalize}`", f"threshold {settings.threshold:g}"]
+    if size := facts.get("size") or data.get("size"):
+        steps.insert(0, f"images brought to {size[0]} × {size[1]} pixels (height × width)")
+    if best := facts.get("thresholds"):
+        steps[-1] += f" (best on the validation images: {threshold_text(best)})"
+    steps += ["dark hairs taken out of the image"] * settings.remove_hair
+    steps += ["mean over mirrored and turned copies"] * settings.tta
+    steps += ["of each mask the largest part, its holes filled"] * settings.clean
+    return f"""## Use
+
+    python predict.py IMAGES --run {name}
+
+    from predict import load_predictor
+    predictor = load_predictor("{name}")  # or the path of model.keras
+    mask, probabilities = predictor(image)  # uint8 (H, W, 3) RGB → bool, float32 (H, W, classes)
+
+Both do all that belongs to the network: {"; ".join(steps)}."""
+
+
+def scores(name, facts):
+    lines = ["## Scores", ""]
+    if validation := facts.get("scores"):
+        found = ", ".join(f"{name.removeprefix('val_')} {value:.4f}" for name, value in validation.items())
+        lines += [f"In training, on the validation images at the network's size: {found}.", ""]
+    results = facts.get("results")
+    if not results:
+        return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
+    lines += [f"| images | scored at | threshold | {' | '.join(SCORES)} |", "|" + "---|" * (3 + len(SCORES))]
+    for split, result in results.items():
+        cells = [f"{split} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
+        cells += [score_text(result, *place) for place in SCORES.values()]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Means over images, except the pooled one, in which all pixels count together; in brackets bootstrap"]
+    lines += [f"intervals of 95 % over images. More, with pictures: `output/{name}/report.html`."]
+    return "\n".join(lines)
+
+
+def score_text(result, kind, name):
+    value, interval = result[kind][name], result.get("intervals", {}).get(kind, {}).get(name)
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" + ("" if not interval or None in interval else " ({:.3f} to {:.3f})".format(*interval))
+
+
+def threshold_text(threshold):
+    if isinstance(threshold, dict):
+        return ", ".join(f"{name} {value:g}" for name, value in threshold.items())
+    return f"{threshold:g}"
+
+
+def data_part(data, facts):
+    one = data["declaration"]
+    rows = [("set", f"{one.title}, {one.homepage}".rstrip(", ") if one else data.get("dataset"))]
+    rows.append(("to be cited", one and one.citation))
+    rows.append(("terms", data.get("licence")))
+    counts = facts.get("images") or data.get("counts", {})
+    rows.append(("images", ", ".join(f"{count:,} {split}" for split, count in counts.items())))
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value)]
+    lines += ["", "Use the network within the terms of the images too, such as no commercial use."]
+    return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not tell."])])
+
+
+def training(settings, facts):
+    rows = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        if field.name not in ELSEWHERE and (field.name in ALWAYS or value != default):
+            rows.append((field.name.replace("_", " "), "yes" if value is True else value))
+    if "epoch" in facts:
+        rows.append(("epoch that was kept", f"{facts['epoch']}, by {settings.monitor}"))
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join(["## Training", "", "| | |", "|---|---|", *lines, "", "Every setting: `settings.yaml`."])
+
+
+def limits(facts, data):
+    size = facts.get("size") or data.get("size")
+    side = f" at {size[0]} × {size[1]} pixels" if size else " at one small size"
+    lines = [
+        "Meant for outlining and measuring in research and teaching, on images like those of the data above.",
+        "Not for diagnosis, screening or treatment, nor to decide whether there is a lesion at all: it was not tested"
+        " for that, and nobody has approved it. A person must look at every mask that matters.",
+        f"The network sees images{side}; what is finer is lost, whatever the size of the mask.",
+        "Other devices, light, magnification, body sites or patients than in the data may give worse masks without"
+        " any sign of it: score it on your own images first (`python evaluate.py --data …`).",
+    ]
+    if data.get("dataset") in SKIN:
+        lines.append(
+            "Public dermoscopic images show mostly light skin; hair, rulers, gel, ink and lesions that leave the"
+            " picture are known to mislead such networks. Clinical photographs are another kind of image."
+        )
+    return "\n".join(["## Intended use and limits", "", *(f"- {line}" for line in lines)])
+
+
+# === Command line ===
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="Write the model card of a run anew.")
+    parser.add_argument("run", nargs="?", help="name of a folder in checkpoint_best/ (default: the newest)")
+    try:
+        print(write(runs.find(parser.parse_args(argv).run)))
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What a network looks at: its attention, and Grad-CAM, as maps of numbers.
+
+    attention(network, images)                       # {place: map (h, w)}
+    gradcam(network, images, ["lesion"])             # {class: map (h, w)}
+
+Both take one normalized image, (1, H, W, channels) float32, and give float32 maps at the network's own sizes. They read
+the graph of a functional network, so that networks need nothing of their own for it.
+"""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+CHANNEL_PATH = r"cam\d+"  # AS-Net's steps of channel attention, whose gates have no extent
+
+
+# === Attention ===
+
+
+def attention(network, images):
+    """What the network's attention lets through, in the order of the computation: {place: map (h, w)}.
+
+    A gate is a sigmoid with an extent, which multiplies features: 0 shuts a place out, 1 lets it pass; shown is the
+    mean over its channels. Where gates are added (AS-Net's spatial attention) it is the mean of them all. Of AS-Net's
+    channel attention it is the mean of the features that a step gives, any number. ValueError: there is no attention.
+    """
+    gates = {}  # layer -> how many gates it is the sum of
+    for layer in network.layers:
+        if is_gate(layer):
+            gates[layer] = 1
+        elif isinstance(layer, keras.layers.Add) and all(part in gates for part in sources(layer)):
+            gates[layer] = sum(gates.pop(part) for part in sources(layer))
+        elif re.fullmatch(CHANNEL_PATH, layer.name):
+            gates[layer] = 1
+    if not gates:
+        raise ValueError(f"{network.name} has no attention gates to show; gradcam works for every network")
+    outputs = keras.Model(network.input, [layer.output for layer in gates])(images, training=False)
+    maps = {}
+    for (layer, summands), output in zip(gates.items(), outputs, strict=True):
+        place = re.sub("(_gate|_sigmoid|_attention)+$", "", layer.name)
+        maps[place] = np.float32(keras.ops.convert_to_numpy(output))[0].mean(axis=-1) / summands
+    return maps
+
+
+def is_gate(layer):
+    """Whether a layer is a sigmoid over places."""
+    sigmoid = isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
+    return sigmoid and layer.output.shape[1:3] != (1, 1)
+
+
+def sources(operation):
+    """The operations whose results this one takes."""
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
+
+
+# === Grad-CAM ===
+
+
+def gradcam(network, images, classes, layer=None):
+    """Which places speak for each class: {class: map (h, w) from 0 to 1}.
+
+    Grad-CAM (Selvaraju et al. 2017): feature maps summed with the mean gradient of a score as weights, and of the sum
+    what is above 0, here over its maximum. The score is that of Vinogradova et al. 2020 for masks: the mean logit of
+    the pixels predicted to be of the class (of all where there are none).
+
+    classes: names of the network's outputs. layer: name of the layer whose maps are weighted, None for those at the
+    bottom of the network, before it first enlarges them. ValueError: no such layer, or one whose maps have no extent.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"Grad-CAM needs TensorFlow's gradients, KERAS_BACKEND is {keras.backend.backend()}")
+    features = network.get_layer(layer).output if layer else bottom(network)
+    if len(features.shape) != 4 or features.shape[1:3] == (1, 1):
+        raise ValueError(f"layer {layer} gives {features.shape}, expected maps (B, h, w, channels)")
+    images = tf.convert_to_tensor(images)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)  # weights may be frozen
+        maps, logits = keras.Model(network.input, [features, network.output])(images, training=False)
+        scores = []
+        for k in range(len(classes)):
+            chosen = tf.cast(logits[..., k] > 0, tf.float32)  # (1, H, W)
+            chosen = chosen if tf.reduce_any(chosen > 0) else tf.ones_like(chosen)
+            scores.append(tf.reduce_sum(chosen * logits[..., k]) / tf.reduce_sum(chosen))
+    heats = {}
+    for name, score in zip(classes, scores, strict=True):
+        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2))  # (1, C)
+        heat = np.maximum(tf.einsum("bhwc,bc->hw", maps, weights).numpy(), 0)
+        heats[name] = heat / (heat.max() or 1)
+    return heats
+
+
+def bottom(network):
+    """The feature maps that are enlarged first, else those the last operation takes: symbolic (B, h, w, C)."""
+    for operation in network.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        before, after = keras.tree.flatten(operation.input)[0], keras.tree.flatten(operation.output)[0]
+        if len(before.shape) == len(after.shape) == 4 and after.shape[1] > before.shape[1]:
+            return before
+    return before
