@@ -152,7 +152,7 @@ _RANGES = [  # setting, smallest, largest
     ("clip", 0, 10**6), ("accumulate", 1, 10**4), ("patience", 0, 10**6), ("plateau", 0, 10**6),
     ("plateau_factor", 0.01, 0.99), ("validation_share", 0.01, 0.9),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
-    ("shear", 0, 60), ("elastic", 0, 0.2), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
+    ("shear", 0, 60), ("elastic", 0, 0.09), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
     ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10),
     ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip

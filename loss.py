@@ -9,6 +9,9 @@ A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dty
 one value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (under
 tf.distribute the global batch of all replicas) into one ratio per class and give that value B times, so that the mean,
 and the gradient, are those of one device.
+
+Masks may be soft, in [0, 1], as MixUp makes them. Pixel losses are linear in the mask: the loss of a blend is the blend
+of the losses. Overlap losses are 0 where the probabilities equal the mask. `lovasz`, a hinge, wants {0, 1}.
 """
 
 import ast
@@ -136,9 +139,10 @@ class Focal(_Loss):
             raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}")
 
     def per_image(self, masks, logits):
-        wrong = _cross_entropy(1.0 - masks, logits)  # -log of the probability of the wrong answer
-        alpha = self.alpha * masks + (1.0 - self.alpha) * (1.0 - masks)
-        values = alpha * ops.exp(-self.gamma * wrong) * _cross_entropy(masks, logits)
+        present = ops.softplus(-logits)  # -log p
+        absent = logits + present  # -log(1 - p)
+        values = self.alpha * masks * ops.exp(-self.gamma * absent) * present
+        values += (1.0 - self.alpha) * (1.0 - masks) * ops.exp(-self.gamma * present) * absent
         return ops.mean(values, axis=(1, 2, 3))  # (B,)
 
 
@@ -185,7 +189,7 @@ class Boundary(_Loss):
             return ops.sum(weights * values, axis=(1, 2))  # (B, C)
 
         entropy = area(_cross_entropy(masks, logits)) / ops.sum(weights, axis=(1, 2))
-        overlap = area(probabilities * masks)
+        overlap = area(ops.minimum(probabilities, masks))
         jaccard = (overlap + 1.0) / (area(probabilities + masks) - overlap + 1.0)
         return ops.mean(entropy + 1.0 - jaccard, axis=-1)  # (B,)
 
@@ -196,7 +200,10 @@ class Boundary(_Loss):
 class _Overlap(_Loss):
     """1 - score of soft areas, per class, then the mean over classes weighted by `class_weights`, Σ w (1 - s) / Σ w
     (None: plain mean). `epsilon` (pixels) is added above and below the line, so that 0/0 counts as 1.
-    `pooled`: areas of the whole batch."""
+    `pooled`: areas of the whole batch.
+
+    The overlap is Σ min(p, y). For masks of {0, 1} that is Σ p y; for soft ones only the former makes the loss 0 at
+    p = y (Dice semimetric losses, Wang et al., 2023)."""
 
     pooled = False
     parameters = ("class_weights", "epsilon")
@@ -211,7 +218,8 @@ class _Overlap(_Loss):
     def per_image(self, masks, logits):
         probabilities = ops.sigmoid(logits)
         axes = (0, 1, 2) if self.pooled else (1, 2)
-        areas = ops.stack([ops.sum(x, axis=axes) for x in (probabilities * masks, probabilities, masks)])  # (3, [B,] C)
+        overlap = ops.minimum(probabilities, masks)
+        areas = ops.stack([ops.sum(x, axis=axes) for x in (overlap, probabilities, masks)])  # (3, [B,] C)
         if self.pooled:
             areas = _sum_over_replicas(areas)
         losses = self.from_score(self.score(*ops.unstack(areas, 3)))  # ([B,] C)

@@ -233,7 +233,8 @@ def task2_scores(c, classes):
 class _ImageMetric(keras.metrics.Metric):
     """The mean over images of a score per image and class (then over classes), from logits.
 
-    update_state takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C); both masks empty counts as 1. The state is
+    update_state takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C); both masks empty counts as 1. A soft mask,
+    which MixUp makes in training, is cut at one half: what remains is the mask of the image that prevails. The state is
     two sums, so that the result is exact for any batch size, an uneven last batch and MirroredStrategy. `threshold`: a
     probability.
     """
@@ -247,7 +248,7 @@ class _ImageMetric(keras.metrics.Metric):
         self.images = self.add_variable((), "zeros", name="images")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        true = ops.cast(y_true, "float32")
+        true = ops.cast(ops.cast(y_true, "float32") > 0.5, "float32")
         logit = math.log(self.threshold / (1 - self.threshold))
         predicted = ops.cast(ops.cast(y_pred, "float32") >= logit, "float32")
         both, true, predicted = (ops.sum(x, axis=(1, 2)) for x in (true * predicted, true, predicted))  # (B, C)

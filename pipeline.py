@@ -1,4 +1,4 @@
-"""Prepared arrays -> tf.data: shuffle, batch, augment whole batches, normalise.
+"""Prepared arrays -> tf.data: shuffle, batch, remove hair, augment whole batches, normalise.
 
 A training batch is a pure function of (seed, step): the order of an epoch is a keyed permutation of the image numbers
 and every augmentation draw is keyed by the step. So a run can go on from any step and meet the batches it would have
@@ -10,6 +10,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+import hair
 from augmentation import augment
 from models.jaal_net import edge_map
 
@@ -36,21 +37,30 @@ def normalize(images, kind):
         high = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True)
         scaled = 2 * tf.math.divide_no_nan(images - low, high - low) - 1
         return scaled if kind == "minmax" else tf.concat([scaled, _edges(images)], axis=-1)
-    images /= 255
-    if kind == "gamma":
-        return tf.exp(GAMMA * tf.math.log(images + 1e-12))  # four times as fast as the power
     if kind == "standardize":
-        return (images - MEAN) / STD
+        row = (1, 1, images.shape[2], 3)  # the factors of a whole row, as broadcasting three channels is slow
+        return images * np.broadcast_to(1 / (255 * STD), row) - np.broadcast_to(MEAN / STD, row)
+    if kind == "gamma":
+        return tf.exp(GAMMA * tf.math.log(images / 255 + 1e-12))  # four times as fast as the power
     if kind != "unit":
         raise ValueError(f"normalize is '{kind}', expected unit, gamma, minmax, minmax_edges or standardize")
-    return images
+    return images / 255
 
 
 def _edges(images):
     """Canny edges (B, H, W, 1) float32 {0, 1} of images (B, H, W, 3), 0 to 255."""
-    pixels = tf.cast(tf.round(images), tf.uint8)
-    edges = tf.numpy_function(lambda batch: np.stack([edge_map(image) for image in batch]), [pixels], tf.uint8)
-    return tf.cast(tf.ensure_shape(edges, (*images.shape[:3], 1)), tf.float32)
+    return tf.cast(_each(edge_map, tf.cast(tf.round(images), tf.uint8), 1), tf.float32)
+
+
+def clean(images, settings):
+    """uint8 images (B, H, W, 3) without dark hairs where `remove_hair` says so; done before anything else."""
+    return _each(hair.remove, images, 3) if settings.remove_hair else images
+
+
+def _each(function, images, channels):
+    """function of each image of a batch, by NumPy: uint8 (B, H, W, 3) -> uint8 (B, H, W, channels)."""
+    result = tf.numpy_function(lambda batch: np.stack([function(image) for image in batch]), [images], tf.uint8)
+    return tf.ensure_shape(result, (*images.shape[:3], channels))
 
 
 def steps_per_epoch(split, settings):
@@ -86,6 +96,7 @@ def training(split, settings, first_step=0, fill=False):
         return step, *_gather(split, order)
 
     def prepare(step, images, masks):
+        images = clean(images, settings)
         images, masks = augment(images, masks, settings, tf.stack([tf.cast(settings.seed, tf.int64), step]))
         return normalize(images, settings.normalize), masks
 
@@ -105,7 +116,7 @@ def evaluation(split, settings, batch_size=None):
 
     def read(start):
         arrays = _gather(split, tf.range(start, tf.minimum(start + batch, count)))
-        images = normalize(arrays[0], settings.normalize)
+        images = normalize(clean(arrays[0], settings), settings.normalize)
         return (images, tf.cast(arrays[1], tf.float32)) if len(arrays) > 1 else images
 
     return tf.data.Dataset.range(0, count, batch).map(read).prefetch(tf.data.AUTOTUNE)

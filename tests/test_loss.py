@@ -278,3 +278,25 @@ def test_fit_on_two_replicas_takes_the_step_of_one_device():
         results.append([*model.get_weights(), history.history["loss"]])
     for one, two in zip(*results, strict=True):
         assert two == pytest.approx(one, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("spec", ["bce", "wbce", "focal"])
+def test_the_pixel_loss_of_a_blend_is_the_blend_of_the_losses(spec):
+    first, logits = batch()
+    second = 1.0 - first[::-1]
+    build = loss.build(spec)
+    blended = np.asarray(build.call(0.3 * first + 0.7 * second, logits))
+    np.testing.assert_allclose(
+        blended, 0.3 * np.asarray(build.call(first, logits)) + 0.7 * np.asarray(build.call(second, logits)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("spec", ["dice", "jaccard", "batch_dice", "batch_jaccard", "tversky", "focal_tversky", "bce"])
+def test_soft_masks_are_best_met_by_themselves(spec):
+    soft = np.random.default_rng(0).uniform(0.05, 0.95, (2, 6, 6, 1)).astype("float32")
+    build = loss.build(spec)
+    best, *worse = (
+        np.asarray(build.call(soft, np.log(p / (1 - p)))) for p in (soft, soft * 0.9, (soft > 0.5) * 0.9 + 0.05)
+    )
+    assert spec == "bce" or np.abs(best).max() < 1e-5
+    assert all((best < other).all() for other in worse)

@@ -292,3 +292,11 @@ def test_keras_metrics_in_fit_on_two_replicas_with_an_uneven_last_batch():
     c = metrics.counts(truth, prediction)
     assert found["dice"] == pytest.approx(metrics.dice(c), abs=1e-6)
     assert found["jaccard"] == pytest.approx(metrics.jaccard(c), abs=1e-6)
+
+
+def test_keras_metrics_cut_soft_masks_at_one_half():
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 2, (2, 3, 8, 8, 1)).astype("float32")
+    logits = random.normal(size=first.shape).astype("float32")
+    for metric in (metrics.ImageDice, metrics.ImageJaccard):
+        assert float(metric()(0.7 * first + 0.3 * second, logits)) == float(metric()(first, logits))
