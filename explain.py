@@ -1,7 +1,7 @@
 """What a network looks at: its attention, and Grad-CAM, as maps of numbers.
 
     attention(network, images)                       # {place: map (h, w)}
-    gradcam(network, images, ["lesion"])             # {class: map (h, w)}
+    gradcam(network, images, k=0)                    # {place: map (h, w)} for class number k
 
 Both take one normalized image, (1, H, W, channels) float32, and give float32 maps at the network's own sizes. They read
 the graph of a functional network, so that networks need nothing of their own for it.
@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 CHANNEL_PATH = r"cam\d+"  # AS-Net's steps of channel attention, whose gates have no extent
+STEPS = r"(decoder|sam|cam)\d+(?=_|$)"  # how the layers of a decoder step begin, in every network here
 
 
 # === Attention ===
@@ -58,36 +59,45 @@ def sources(operation):
 # === Grad-CAM ===
 
 
-def gradcam(network, images, classes, layer=None):
-    """Which places speak for each class: {class: map (h, w) from 0 to 1}.
+def gradcam(network, images, k=0, layers=()):
+    """Which places speak for class number k: {place: map (h, w) from 0 to 1}.
 
-    Grad-CAM (Selvaraju et al. 2017): feature maps summed with the mean gradient of a score as weights, and of the sum
-    what is above 0, here over its maximum. The score is that of Vinogradova et al. 2020 for masks: the mean logit of
-    the pixels predicted to be of the class (of all where there are none).
+    Grad-CAM (Selvaraju et al. 2017): the maps of a layer summed with the mean gradient of a score as weights, and of
+    the sum what is above 0, here over its maximum; all 0 where no place speaks for the class. The score is that of
+    Vinogradova et al. 2020 for masks: the mean logit of the pixels predicted to be of the class (of all where there are
+    none).
 
-    classes: names of the network's outputs. layer: name of the layer whose maps are weighted, None for those at the
-    bottom of the network, before it first enlarges them. ValueError: no such layer, or one whose maps have no extent.
+    layers: names of the layers, by default those of `stages`. ValueError: no such layer, or its maps have no extent.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Grad-CAM needs TensorFlow's gradients, KERAS_BACKEND is {keras.backend.backend()}")
-    features = network.get_layer(layer).output if layer else bottom(network)
-    if len(features.shape) != 4 or features.shape[1:3] == (1, 1):
-        raise ValueError(f"layer {layer} gives {features.shape}, expected maps (B, h, w, channels)")
+    places = {name: network.get_layer(name).output for name in layers} or stages(network)
+    for name, features in places.items():
+        if len(features.shape) != 4 or features.shape[1:3] == (1, 1):
+            raise ValueError(f"layer {name} gives {features.shape}, expected maps (B, h, w, channels)")
     images = tf.convert_to_tensor(images)
-    with tf.GradientTape(persistent=True) as tape:
+    with tf.GradientTape() as tape:
         tape.watch(images)  # weights may be frozen
-        maps, logits = keras.Model(network.input, [features, network.output])(images, training=False)
-        scores = []
-        for k in range(len(classes)):
-            chosen = tf.cast(logits[..., k] > 0, tf.float32)  # (1, H, W)
-            chosen = chosen if tf.reduce_any(chosen > 0) else tf.ones_like(chosen)
-            scores.append(tf.reduce_sum(chosen * logits[..., k]) / tf.reduce_sum(chosen))
+        *maps, logits = keras.Model(network.input, [*places.values(), network.output])(images, training=False)
+        logits = logits[..., k]
+        chosen = tf.cast(logits > 0, tf.float32)  # (1, H, W)
+        chosen = chosen if tf.reduce_any(chosen > 0) else tf.ones_like(chosen)
+        score = tf.reduce_sum(chosen * logits) / tf.reduce_sum(chosen)
     heats = {}
-    for name, score in zip(classes, scores, strict=True):
-        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2))  # (1, C)
-        heat = np.maximum(tf.einsum("bhwc,bc->hw", maps, weights).numpy(), 0)
+    for name, features, gradient in zip(places, maps, tape.gradient(score, maps), strict=True):
+        weights = tf.reduce_mean(gradient, axis=(1, 2))  # (1, C)
+        heat = np.maximum(tf.einsum("bhwc,bc->hw", features, weights).numpy(), 0)
         heats[name] = heat / (heat.max() or 1)
     return heats
+
+
+def stages(network):
+    """Feature maps worth a look: those at the bottom, enlarged first, and what each decoder step gives, symbolic."""
+    found = {"bottom": bottom(network)}
+    for layer in network.layers:
+        if (step := re.match(STEPS, layer.name)) and layer.output.shape[1:3] != (1, 1):
+            found[step[0]] = layer.output  # the last of a step stays
+    return found
 
 
 def bottom(network):
@@ -96,6 +106,6 @@ def bottom(network):
         if isinstance(operation, keras.layers.InputLayer):
             continue
         before, after = keras.tree.flatten(operation.input)[0], keras.tree.flatten(operation.output)[0]
-        if len(before.shape) == len(after.shape) == 4 and after.shape[1] > before.shape[1]:
+        if len(before.shape) == len(after.shape) == 4 and after.shape[1] >= 2 * before.shape[1]:
             return before
     return before

@@ -148,7 +148,7 @@ def error_sheet(rows, path, classes=("lesion",), title=""):
         _contours(axes[1], truth, prediction)
         for k in range(len(classes)):
             axes[2 + k].imshow(drawing.errors(image, truth[..., k], prediction[..., k]))
-            _outline(axes[2 + k], truth[..., k], "white", "solid", 0.9)
+            _outline(axes[2 + k], truth[..., k], "white", "solid", 0.6)
     handles = _sample_legend(classes)
     handles += [
         Patch(color=color, label=label)
@@ -160,18 +160,18 @@ def error_sheet(rows, path, classes=("lesion",), title=""):
 def heat_sheet(rows, path, title=""):
     """One row an image: image, and maps laid over it in grey, such as those of explain.py.
 
-    rows: iterable of (label, image uint8 (H, W, 3), {title: (map (h, w), mask bool (H, W) to outline)}), the same
-    titles in each. A map is colored from its lowest to its highest value, which are written below it.
+    rows: iterable of (label, image uint8 (H, W, 3), mask bool (H, W) to outline, {title: map (h, w)}), the same titles
+    in each. A map is colored from its lowest to its highest value, which are written below it.
     """
     rows = list(rows)
-    titles = ("image", *rows[0][2]) if rows else ()
+    titles = ("image", *rows[0][3]) if rows else ()
     figure, grid = _sheet(rows, titles, path, 1)
-    for axes, (_, image, maps) in zip(grid, rows, strict=True):
+    for axes, (_, image, mask, maps) in zip(grid, rows, strict=True):
         height, width = image.shape[:2]
-        for ax, (heat, mask) in zip(axes[1:], maps.values(), strict=True):
+        for ax, heat in zip(axes[1:], maps.values(), strict=True):
             ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap="gray")
             ax.imshow(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), cmap="inferno", alpha=0.65)
-            ax.set_xlabel(f"{heat.min():.2f} to {heat.max():.2f}", fontsize=8)
+            ax.set_xlabel(f"{heat.min():.3g} to {heat.max():.3g}", fontsize=8)
             _outline(ax, mask, PREDICTION_COLOR, "solid")
     _finish(figure, [Line2D([], [], color=PREDICTION_COLOR, label="prediction")], title, path)
 

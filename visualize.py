@@ -14,8 +14,8 @@ patterns, and then need the run alone. Each writes one picture, `output/RUN/COMM
 
 Attention: every gate that multiplies a map by a sigmoid, by place in the network, averaged over channels (attention
 U-Nets, LF-Net); of AS-Net the sum of the two gates of each spatial step, and the mean map of each channel step.
-Grad-CAM (Selvaraju et al. 2017, for masks as Vinogradova et al. 2020) works for any network; --layer chooses the maps
-that are weighted, by default those at the bottom of the network.
+Grad-CAM (Selvaraju et al. 2017, for masks as Vinogradova et al. 2020) works for any network; a column each for the maps
+at its bottom and after each decoder step, or for those of --layers (`python model.py NETWORK` lists them).
 """
 
 import argparse
@@ -25,7 +25,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import numpy as np
 import pandas as pd
 
 import figures
@@ -72,19 +71,21 @@ def heat(arguments, out):
     else:
         rows, _, title = chosen_rows(arguments.run, arguments.order, arguments.count)
         pictures = [(label, image) for label, image, _, _ in rows]
+    name = arguments.name or predictor.classes[0]
+    if name not in predictor.classes:
+        raise ValueError(f"{arguments.run} has no class {name!r}; there are: {', '.join(predictor.classes)}")
+    k = predictor.classes.index(name)
     rows = []
     for label, picture in pictures:
         image = predictor.fit(picture)
-        masks, pixels = predictor(image)[0], predictor.pixels(image[None])  # (H, W, classes), (1, H, W, channels)
+        mask, pixels = predictor(image)[0][..., k], predictor.pixels(image[None])  # (H, W), (1, H, W, channels)
         if arguments.command == "attention":
-            heats = explain.attention(predictor.network, pixels)
-            outlines = [masks.any(axis=-1)] * len(heats)
+            maps = explain.attention(predictor.network, pixels)
         else:
-            heats = explain.gradcam(predictor.network, pixels, predictor.classes, arguments.layer)
-            outlines = np.moveaxis(masks, -1, 0)
-        maps = dict(zip(heats, zip(heats.values(), outlines, strict=True), strict=True))
-        rows.append((label, image, maps))
-    figures.heat_sheet(rows, out, f"{title}: {'attention' if arguments.command == 'attention' else 'Grad-CAM'}")
+            maps = explain.gradcam(predictor.network, pixels, k, arguments.layers)
+        rows.append((label, image, mask, maps))
+    what = "attention" if arguments.command == "attention" else f"Grad-CAM of {name}"
+    figures.heat_sheet(rows, out, f"{title}, {what}")
 
 
 def parse_arguments(argv):
@@ -105,7 +106,8 @@ def parse_arguments(argv):
         command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
         if name in ("attention", "gradcam"):
             command.add_argument("images", nargs="*", help="image files, folders, 'patterns*.jpg' instead")
-    command.add_argument("--layer", help="whose maps are weighted (default: the bottom of the network)")
+            command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
+    command.add_argument("--layers", nargs="+", default=(), help="whose maps are weighted (default: of each step)")
     for command in commands.choices.values():
         command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
     return parser.parse_args(argv)
