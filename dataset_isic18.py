@@ -23,7 +23,7 @@ For the other data sets see `python -m datasets`.
 import argparse
 
 from datasets import isic2018, synthetic
-from datasets.command import add_arguments, exit_with_message, positive, run
+from datasets.command import add_arguments, draw, exit_with_message, positive, run
 
 
 def parse_arguments(argv):
@@ -37,9 +37,8 @@ def parse_arguments(argv):
 def main(argv=None):
     args = parse_arguments(argv)
     if args.synthetic:
-        counts = {"train": args.synthetic, "val": max(1, args.synthetic // 5), "test": max(1, args.synthetic // 3)}
-        synthetic.write(args.root, counts, size=tuple(2 * side for side in args.size), seed=args.seed)
-    run(isic2018.TASKS[args.task], args)
+        draw(args.synthetic, args)
+    run([(synthetic if args.synthetic else isic2018).TASKS[args.task]], args)
 
 
 if __name__ == "__main__":

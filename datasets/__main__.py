@@ -5,14 +5,28 @@
     python -m datasets isic2017 --archives DIR --size 256x256       the official .zip files, read without unpacking
     python -m datasets kvasir_seg --download                        fetch them first
     python -m datasets folder --folders data --root dataset_mine    your own: data/train/images, data/train/masks, …
+    python -m datasets synthetic --count 300                        phantoms drawn by the program
+    python -m datasets --combine isic2018,ph2 --folders DIR         several together, all of them in DIR
+    python -m datasets ham10000 --folders DIR --records             TensorFlow Dataset records in place of arrays
 
-Official splits are kept; where there are none, images are divided 80/10/10 by lesion area with --seed. Files are
-checked and arrays written as dataset_isic18.py does it, which is the command for ISIC 2018 Task 1 and 2.
+Files are checked and arrays written as dataset_isic18.py does it, which is the command for ISIC 2018 Task 1 and 2.
+
+Official splits are kept. Where there are none, --seed divides the images 80/10/10 by lesion area, near-copies on the
+same side; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images. Near-
+copies across given splits are listed; --drop-leaks leaves them out of training.
+
+Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index-classes nail,hair for
+one mask file with the values 1 and 2. Own test and validation images need no masks.
+
+--records writes a TensorFlow Dataset below ROOT: `tfds.load("ham10000_segmentation", data_dir=ROOT)` after `import
+datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@192x256`, which reads as it goes.
 """
 
 import argparse
 
-from datasets.command import add_arguments, exit_with_message, run
+from datasets import folder
+from datasets.command import add_arguments, draw, exit_with_message, fetched, names, positive, run
+from datasets.prepare import FOLDS
 from datasets.table import TABLE
 
 
@@ -25,18 +39,60 @@ def listing():
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def main(argv=None):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         "python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = parser.add_subparsers(dest="name", metavar="NAME")
-    for name, one in TABLE.items():
-        add_arguments(names.add_parser(name, help=one.title), root=f"dataset_{name}")
+    parser.add_argument("name", nargs="?", choices=TABLE, metavar="NAME", help="a data set; without: list them")
+    parser.add_argument("--combine", type=names, metavar="NAME,NAME", help="several data sets in place of NAME")
+    add_arguments(parser, root=None)
+    parser.add_argument("--folds", type=positive, default=FOLDS, help=f"without official splits (default {FOLDS})")
+    parser.add_argument("--fold", type=positive, default=1, help="the one to test on, from 1 (default 1)")
+    classes = parser.add_mutually_exclusive_group()
+    classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
+    classes.add_argument("--index-classes", type=names, default=[], help="own data: values of the one mask file")
+    parser.add_argument("--count", type=positive, default=300, help="phantoms to train on (default 300)")
+    parser.add_argument("--records", action="store_true", help="TensorFlow Dataset records in place of arrays")
     args = parser.parse_args(argv)
-    if args.name:
-        run(TABLE[args.name], args)
-    else:
+    chosen = args.combine or [args.name] * bool(args.name)
+    if args.combine and args.name:
+        parser.error(f"either {args.name} or --combine")
+    if unknown := [name for name in chosen if name not in TABLE]:
+        parser.error(f"no data set {unknown[0]}; there are: {', '.join(TABLE)}")
+    if args.folds < 3 or args.fold > args.folds:
+        parser.error(f"--fold {args.fold} of --folds {args.folds}: expected a fold from 1 on, of at least 3")
+    if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
+        parser.error("--records writes one data set as it is, without --combine, --drop-leaks and --on-error skip")
+    args.root = args.root or f"dataset_{'_'.join(chosen)}"
+    return args, chosen
+
+
+def main(argv=None):
+    args, chosen = parse_arguments(argv)
+    if not chosen:
         print(listing())
+        return
+    own = folder.declaration(args.classes, args.index_classes)
+    declarations = [own if name == "folder" else TABLE[name] for name in chosen]
+    if declarations[0].name == "synthetic":
+        draw(args.count, args)
+    if args.records:
+        write_records(chosen[0], declarations[0], args)
+    else:
+        run(declarations, args, args.folds, args.fold)
+
+
+def write_records(name, declaration, args):
+    """Fetch if asked to, write the records, and print what there is."""
+    from datasets import builders  # TensorFlow Datasets takes seconds to import
+
+    place = fetched([declaration], args) or args.folders or args.root
+    division = {"seed": args.seed, "folds": args.folds, "fold": args.fold}
+    builder = builders.build(name, declaration, args.root, place, division)
+    counts = ", ".join(f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
+    height, width = args.size
+    print(f"{builder.data_path}: {counts}; {', '.join(declaration.classes)}")
+    print(f"next: python train.py --data tfds:{args.root}/{builder.name}@{height}x{width}")
 
 
 if __name__ == "__main__":

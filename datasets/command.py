@@ -5,8 +5,8 @@ import re
 import sys
 from pathlib import Path
 
-from datasets import download
-from datasets.prepare import describe, prepare
+from datasets import download, synthetic
+from datasets.prepare import FOLDS, describe, prepare
 
 
 def size(text):
@@ -25,30 +25,61 @@ def positive(text):
     return int(text)
 
 
+def names(text):
+    """["a", "b"] from "a,b"."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(re.fullmatch(r"\w[\w -]*", name) for name in found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"'{text}': expected different names with commas between")
+    return found
+
+
 def add_arguments(parser, root):
     """Add what every data set's command has; returns the group of sources, of which at most one may be given."""
     parser.add_argument("--size", type=size, default=(192, 256), help="HEIGHTxWIDTH in pixels (default 192x256)")
-    parser.add_argument("--root", default=root, help=f"folder of the arrays (default {root})")
+    parser.add_argument("--root", default=root, help=f"folder of the arrays (default {root or 'dataset_NAME'})")
     sources = parser.add_mutually_exclusive_group()
     sources.add_argument("--folders", metavar="DIR", help="where the official folders lie unpacked (default: in ROOT)")
     sources.add_argument("--archives", metavar="DIR", help="folder of the official .zip files")
     sources.add_argument("--download", action="store_true", help="fetch the .zip files into ROOT/archives")
     parser.add_argument("--mirror", metavar="URL", help="with --download: where the .zip files lie instead")
     parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="what to do at a bad file")
+    parser.add_argument("--drop-leaks", action="store_true", help="train on no near-copies of val and test images")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn by chance (default 0)")
     return sources
 
 
-def run(declaration, args):
+def draw(count, args):
+    """Phantoms into ROOT: `count` to train, a fifth of it for val, a third for test."""
+    counts = {"train": count, "val": max(1, count // 5), "test": max(1, count // 3)}
+    synthetic.write(args.root, counts, size=tuple(2 * side for side in args.size), seed=args.seed)
+
+
+def fetched(declarations, args):
+    """The folder of archives that was given, or into which they were downloaded; None for folders."""
+    if not args.download:
+        return args.archives
+    archives = Path(args.root) / "archives"
+    for one in declarations:
+        if not one.archives:
+            raise ValueError(f"{one.title}: to be had by hand only, from {one.homepage}")
+        download.fetch(one.archives, archives, args.mirror)
+    return archives
+
+
+def run(declarations, args, folds=FOLDS, fold=1):
     """Fetch if asked to, prepare, and print the summary."""
-    archives = args.archives
-    if args.download:
-        if not declaration.archives:
-            raise ValueError(f"{declaration.title}: to be had by hand only, from {declaration.homepage}")
-        archives = Path(args.root) / "archives"
-        download.fetch(declaration.archives, archives, args.mirror)
+    archives = fetched(declarations, args)
     meta, written = prepare(
-        declaration, args.root, args.size, archives, args.on_error, folders=args.folders, seed=args.seed
+        declarations,
+        args.root,
+        args.size,
+        archives,
+        args.on_error,
+        folders=args.folders,
+        seed=args.seed,
+        folds=folds,
+        fold=fold,
+        drop_leaks=args.drop_leaks,
     )
     if not written:
         print("nothing changed since the arrays were prepared")

@@ -51,6 +51,7 @@ class Declaration:
     split "all" means that there are no official ones: a seed divides it.
     mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem.
     archives: those that --download fetches; empty if they are to be had by hand only, from the homepage.
+    index_classes: names of the classes where one mask file holds all, the first as value 1, the second as 2 …
     """
 
     name: str
@@ -64,19 +65,24 @@ class Declaration:
     citation: str
     homepage: str
     archives: tuple[Archive, ...]
+    index_classes: tuple[str, ...] = ()
 
     @property
     def classes(self):
-        return list(self.mask_suffixes)
+        return list(self.index_classes or self.mask_suffixes)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its masks: for each class the files whose union is its mask; None in a split without masks."""
+    """An image and its masks: for each class the files whose union is its mask; None in a split without masks.
+
+    index_classes: if not 0, the only file of `masks` holds so many classes (decode.index_mask).
+    """
 
     id: str
     image: File
     masks: tuple[tuple[File, ...], ...] | None
+    index_classes: int = 0
 
 
 def find_pairs(declaration, open_part):
@@ -98,7 +104,7 @@ def find_pairs(declaration, open_part):
             notes.append(f"{split} has images only: {' and '.join(part.masks)} not found")
             pairs[split], problems[split] = _unique(images, lambda image: Pair(image.stem, image, None))
         else:
-            pairs[split], problems[split] = _match(images, masks, declaration.mask_suffixes, part.masks[0])
+            pairs[split], problems[split] = _match(images, masks, declaration, part.masks[0])
     return pairs, problems, notes
 
 
@@ -138,9 +144,10 @@ def _unique(images, make):
     return pairs, problems
 
 
-def _match(images, masks, suffixes, where):
-    """(pairs, problems) of one split. suffixes: class -> regular expression. where: name of the masks' place."""
+def _match(images, masks, declaration, where):
+    """(pairs, problems) of one split. where: name of the masks' place."""
     # 1. which image and class each mask is of
+    suffixes = declaration.mask_suffixes
     found, problems = {}, []  # (id, class) -> files
     for mask in masks:
         key = _mask_key(mask.stem, suffixes)
@@ -157,7 +164,7 @@ def _match(images, masks, suffixes, where):
         files = [tuple(found.pop((image.stem, name), ())) for name in suffixes]
         missing = [suffix for suffix, group in zip(suffixes.values(), files, strict=True) if not group]
         if not missing:
-            return Pair(image.stem, image, tuple(files))
+            return Pair(image.stem, image, tuple(files), len(declaration.index_classes))
         names = ", ".join(f"{image.stem}{_readable(suffix)}.png" for suffix in missing)
         problems.append(f"{image.label}: image without mask, no {names} in {where}; add it or remove the image")
         return None
@@ -172,15 +179,14 @@ def _match(images, masks, suffixes, where):
 
 
 def _mask_key(stem, suffixes):
-    for name, suffix in suffixes.items():
-        match = re.fullmatch(f"(.+?){suffix}", stem)
-        if match:
-            return match[1], name
-    return None
+    """(id, class) of a mask's name, None if it is no mask's; of "a_long_hair" class long_hair is nearer than hair."""
+    matches = [(re.fullmatch(f"(.+?){suffix}", stem), name) for name, suffix in suffixes.items()]
+    keys = [(match[1], name) for match, name in matches if match]
+    return min(keys, key=lambda key: len(key[0]), default=None)
 
 
 def _readable(suffix):
-    return suffix.split("(")[0]
+    return suffix.split("(")[0].replace("\\", "")
 
 
 def _either(suffixes):

@@ -55,7 +55,7 @@ def mask(data, size, source):
     """
     found = _mask_size(data, source)
     binary, anti_aliased = _binary(_one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)))
-    return (_resize(binary, size or found) > 127).astype(np.uint8), anti_aliased  # (H, W)
+    return shrink(binary, size or found), anti_aliased  # (H, W)
 
 
 def index_mask(data, size, source, classes):
@@ -73,8 +73,8 @@ def index_mask(data, size, source, classes):
     if values.max() > classes:
         listed = ", ".join(map(str, np.unique(values)[:8]))
         raise ValueError(f"mask values {listed}; expected 0 for background and 1 to {classes} for the classes")
-    masks = [_resize((values == number) * np.uint8(255), size or found) > 127 for number in range(1, classes + 1)]
-    return np.stack(masks, axis=-1).astype(np.uint8)  # (H, W, classes)
+    masks = [shrink((values == number) * np.uint8(255), size or found) for number in range(1, classes + 1)]
+    return np.stack(masks, axis=-1)  # (H, W, classes)
 
 
 def _palette_places(data):
@@ -177,6 +177,11 @@ def _imdecode(data, flag):
     if pixels is None:
         raise ValueError("cannot be decoded; the file is damaged, copy or download it again")
     return pixels
+
+
+def shrink(binary, size):
+    """A mask uint8 (H0, W0) of {0, 255} as uint8 (H, W) of {0, 1}: a pixel is lesion if at least half of it was."""
+    return (_resize(binary, size) > 127).astype(np.uint8)
 
 
 def _resize(pixels, size):

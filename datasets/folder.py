@@ -1,12 +1,21 @@
 """Your own data: DIR/train, DIR/val, DIR/test with images/ and masks/ each, or just DIR/images and DIR/masks.
 
 JPEG, PNG or BMP files. Image and mask have the same name, or the mask's ends in _segmentation, _Segmentation, _mask or
-_lesion. Only train must have masks. Without the split folders the images are divided 80/10/10.
+_lesion. Only train must have masks. Without the split folders the images are divided by chance.
+
+One class needs nothing more. Several classes lie
+
+    in a mask file each, named <image>_<class>:            --classes nail,hair
+    or in one, as values 1, 2, … (0 is background):        --index-classes nail,hair
 """
+
+import dataclasses
+import re
 
 from datasets.declaration import Declaration, Part
 
 _WITHIN = {"within_images": r"(^|/)images/", "within_masks": r"(^|/)masks/"}
+_SUFFIX = "(_segmentation|_Segmentation|_mask|_lesion|)"
 
 DATASET = Declaration(
     name="folder",
@@ -18,9 +27,18 @@ DATASET = Declaration(
         {split: Part((split,), (split,), **_WITHIN) for split in ("train", "val", "test")},
         {"all": Part(("images",), ("masks",))},
     ),
-    mask_suffixes={"lesion": "(_segmentation|_Segmentation|_mask|_lesion|)"},
+    mask_suffixes={"lesion": _SUFFIX},
     licence="yours",
     citation="",
     homepage="datasets/folder.py, which describes the folders",
     archives=(),
 )
+
+
+def declaration(classes=("lesion",), index_classes=()):
+    """DATASET with masks of other classes: a file for each of `classes`, or one with the values of `index_classes`."""
+    if index_classes:
+        return dataclasses.replace(DATASET, mask_suffixes={"classes": _SUFFIX}, index_classes=tuple(index_classes))
+    if len(classes) == 1:
+        return dataclasses.replace(DATASET, mask_suffixes={classes[0]: f"(_{re.escape(classes[0])}|{_SUFFIX[1:]}"})
+    return dataclasses.replace(DATASET, mask_suffixes={name: f"_{re.escape(name)}" for name in classes})

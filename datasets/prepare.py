@@ -1,135 +1,220 @@
-"""From a data set's folders or archives to prepared arrays: list, check, decode on all cores, write, summarize."""
+"""From the folders or archives of data sets to prepared arrays: list, check, divide, decode, write, summarize."""
 
 import contextlib
 import hashlib
-import os
 import shutil
-from collections import defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets import decode, prepared, source
-from datasets.declaration import find_pairs
+from datasets import divide, loading, prepared, source
+from datasets.copies import Watch, groups
+from datasets.declaration import Declaration, find_pairs
 
 REVISION = 2  # of the preparation: raise it when the same files would give other arrays
-MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
-SHOWN = 20  # of the skipped files in the summary of a split
+FOLDS = 10  # of which one is for test and one for val: 80/10/10
+SHOWN = 20  # of the skipped files in the summary of a split, or in an error
 
 
-def prepare(declaration, root, size, archives=None, on_error="stop", folders=None, seed=0):
-    """Prepare a data set's arrays in `root` (see prepared.py), unless they are there already.
+def prepare(
+    declarations,
+    root,
+    size,
+    archives=None,
+    on_error="stop",
+    folders=None,
+    seed=0,
+    folds=FOLDS,
+    fold=1,
+    drop_leaks=False,
+):
+    """Prepare the arrays of a data set, or of several together, in `root`, unless they are there already.
 
-    declaration: the data set (declaration.Declaration). size: (H, W) of the arrays in pixels.
+    declarations: a declaration.Declaration or a list of them. size: (H, W) of the arrays in pixels.
     archives: folder of the official zips. folders: where the official folders lie, if not in `root`.
     on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
-    seed: of the division into train, val and test where there is no official one.
+    seed, folds, fold: of the division where there are no official splits (divide.py).
+    drop_leaks: leave training images out that are near-copies of val or test images (copies.py).
     Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
-    FileNotFoundError: nothing to prepare. ValueError: a bad file. OSError: disk full. What was there before then stays.
+    FileNotFoundError: nothing to prepare. ValueError: a bad file, or data sets that do not go together. OSError: disk
+    full. What was there before then stays.
     """
-    root = Path(root)
-    place = Path(archives or folders or root)
-    pairs, problems, notes = _find(declaration, place, source.open_archive if archives else source.open_folder)
-    if on_error == "stop" and any(problems.values()):
-        raise ValueError(_first([message for found in problems.values() for message in found]))
-    origin = _origin(declaration, place, archives)
-    fingerprint = _fingerprint(pairs, (REVISION, origin, *size, on_error, problems, seed))
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        meta = prepared.read_meta(root)
-        if meta.get("fingerprint") == fingerprint:
-            for split in meta["counts"]:  # they must still be there, and whole
-                prepared.open_split(root, split)
-            return meta, False
-
-    _check_disk(root, pairs, size, len(declaration.classes))
-    if "all" in pairs:
-        pairs, problems = _divide(pairs["all"], seed), defaultdict(list, train=problems["all"])
-        notes.append(f"no official splits: divided 80/10/10 by lesion area with seed {seed}")
+    # 1. what there is
+    root, place = Path(root), Path(archives or folders or root)
+    declarations = [declarations] if isinstance(declarations, Declaration) else declarations
+    _check_classes(declarations)
+    sets = [Listed(one, place, archives is not None) for one in declarations]
+    if on_error == "stop":
+        check(sets)
+    if (folds, fold) != (FOLDS, 1) and not any("all" in one.pairs for one in sets):
+        raise ValueError(f"{declarations[0].title} has official splits: --folds is for data sets without")
+    # 2. is it done?
+    settings = (REVISION, *size, on_error, seed, folds, fold, drop_leaks)
+    fingerprint = _fingerprint(sets, settings)
+    if meta := _up_to_date(root, fingerprint):
+        return meta, False
+    _check_disk(root, sets, size)
+    # 3. divide, put together, write
+    for one in sets:
+        one.divide(size, seed, folds, fold, on_error)
+    pairs, notes = join(sets)
     meta = {
-        "dataset": declaration.name,
-        "task": declaration.task,
-        "licence": declaration.licence,
-        "source": [origin],
+        "dataset": "+".join(one.declaration.name for one in sets),
+        "task": declarations[0].task,
+        "licence": "; ".join(dict.fromkeys(one.licence for one in declarations)),
+        "source": [one.origin for one in sets],
         "fingerprint": fingerprint,
-        "notes": notes,
-        "summary": {},
+        "notes": [note for one in sets for note in one.notes] + notes,
     }
-    with prepared.Writer(root, meta, size, declaration.classes) as writer, _one_thread_each():
-        for split, found in pairs.items():
-            meta["summary"][split] = _write_split(writer, split, found, problems[split], on_error)
+    problems = {split: [text for one in sets for text in one.problems.get(split, ())] for split in prepared.SPLITS}
+    with prepared.Writer(root, meta, size, declarations[0].classes) as writer:
+        meta |= _write(writer, pairs, problems, on_error, drop_leaks)
         if not any(part["images"] for part in meta["summary"].values()):
             skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
             raise ValueError(f"no image is left, all were skipped: {skipped[0]}")
     return prepared.read_meta(root), True
 
 
-def _origin(declaration, place, archives):
-    """What source_masks.py needs to find the files again."""
-    kind = "archives" if archives else "folders"
-    return {"dataset": declaration.name, "task": declaration.task, kind: str(place.resolve())}
+def _check_classes(declarations):
+    for one in declarations[1:]:
+        if one.classes != declarations[0].classes:
+            both = " and ".join(f"{d.name} has {', '.join(d.classes)}" for d in (declarations[0], one))
+            raise ValueError(f"only data sets with the same classes go together; {both}")
 
 
-def _find(declaration, place, open_files):
-    try:
-        pairs, problems, notes = find_pairs(declaration, lambda name: open_files(place, name))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"in '{place}': {error}") from None
-    empty = [split for split, found in pairs.items() if not found and not problems[split]]
-    if not pairs or len(empty) == len(pairs):
-        layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
-        nowhere = "" if place.is_dir() else " (no such folder)"
-        fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
-        raise FileNotFoundError(
-            f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {layout}. "
-            f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
-            "or the official folders, unpacked, in --root or --folders DIR"
+def _up_to_date(root, fingerprint):
+    """The contents of meta.json if arrays of this fingerprint are there, and whole; else None."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        meta = prepared.read_meta(root)
+        if meta.get("fingerprint") == fingerprint:
+            for split in meta["counts"]:
+                prepared.open_split(root, split)
+            return meta
+    return None
+
+
+# === Listing ===
+
+
+class Listed:
+    """The pairs of one data set in its folders or archives.
+
+    pairs: split -> list of declaration.Pair; "all" until `divide` where there are no official splits.
+    problems: split -> messages about files that do not pair. notes: messages. origin: what source_masks.py needs.
+    FileNotFoundError: there is nothing; the message says how to get it.
+    """
+
+    def __init__(self, declaration, place, archives):
+        self.declaration = declaration
+        opened = source.open_archive if archives else source.open_folder
+        try:
+            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(place, name))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"in '{place}': {error}") from None
+        empty = [split for split, found in self.pairs.items() if not found and not self.problems[split]]
+        if len(empty) == len(self.pairs):
+            raise FileNotFoundError(_nothing(declaration, place))
+        self.notes += [f"no {split} split: its folder holds no images" for split in empty]
+        self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
+        kind = "archives" if archives else "folders"
+        self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(place).resolve())}
+        if declaration.name == "folder":
+            self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
+
+    def divide(self, size, seed=0, folds=FOLDS, fold=1, on_error="stop"):
+        """Divide the pairs into train, val and test if that is not done officially; images are looked at in `size`."""
+        if "all" not in self.pairs:
+            return
+        pairs, areas, prints = [], [], []
+        results = loading.in_order(lambda pair: loading.load(pair, size), self.pairs["all"])
+        for pair, result in tqdm(results, "look", len(self.pairs["all"]), unit="image", disable=None):
+            try:
+                loaded = result.result()
+            except ValueError as error:
+                if on_error == "stop":
+                    raise
+                self.problems["all"].append(str(error))
+                continue
+            pairs.append(pair)
+            areas.append(loaded.mask.mean())
+            prints.append(loaded.fingerprint)
+        same = groups(np.array(prints)) if prints else np.empty(0, int)
+        divided = divide.splits(divide.folds(areas, same, folds, seed), folds, fold)
+        self.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
+        self.problems = {"train": self.problems["all"]}
+        together = len(same) - len(set(same.tolist()))
+        self.notes.append(
+            f"no official splits: divided by lesion area with seed {seed}, fold {fold} of {folds} for test, the next "
+            f"for val; {together} near-copies are on the side of their like"
         )
-    notes += [f"no {split} split: its folder holds no images" for split in empty]
-    return {split: pairs[split] for split in pairs if split not in empty}, problems, notes
 
 
-def _divide(pairs, seed):
-    """Pairs by split, 80/10/10: of ten images next to each other in lesion area, eight are for training."""
-    with _one_thread_each(), ThreadPoolExecutor(_threads()) as pool:
-        areas = list(tqdm(pool.map(_area, pairs), "areas", len(pairs), unit="image", disable=None))
-    order, rng = np.argsort(areas, kind="stable"), np.random.default_rng(seed)
-    divided = {"train": [], "val": [], "test": []}
-    for start in range(0, len(order), 10):
-        splits = rng.permutation(["train"] * 8 + ["val", "test"])
-        for place, split in zip(order[start : start + 10], splits, strict=False):
-            divided[split].append(place)
-    kept = {split: places for split, places in divided.items() if places or split == "train"}
-    return {split: [pairs[place] for place in sorted(places)] for split, places in kept.items()}
+def _nothing(declaration, place):
+    layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
+    nowhere = "" if Path(place).is_dir() else " (no such folder)"
+    fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
+    return (
+        f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {layout}. "
+        f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
+        "or the official folders, unpacked, in --root or --folders DIR"
+    )
 
 
-def _area(pair):
-    try:
-        return load_masks(pair, (64, 64), None)[0].mean()
-    except ValueError:  # reported when its turn comes to be written
-        return 0.0
+def check(sets):
+    """ValueError that lists the files of several `Listed` that do not pair, if there are any."""
+    problems = [message for one in sets for found in one.problems.values() for message in found]
+    if len(problems) > 1:
+        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        listed = "\n  ".join([*problems[:SHOWN], *more])
+        raise ValueError(f"{len(problems)} files do not pair (--on-error skip leaves such files out):\n  {listed}")
+    if problems:
+        raise ValueError(f"{problems[0]} (--on-error skip leaves such files out)")
 
 
-def _first(messages):
-    more = len(messages) - 1
-    return messages[0] + (f" (and {more} more such problems; --on-error skip leaves such files out)" if more else "")
+def join(sets):
+    """(split -> pairs of all `sets`, notes): an image that two sets have in the same split is kept once.
+
+    Images are the same if their ISIC ids are; those that two sets have in different splits are told in a note.
+    ValueError: two images have the same name, which is no ISIC id.
+    """
+    joined, seen, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
+    for one in sets:
+        name = one.declaration.name
+        for split, pairs in one.pairs.items():
+            for pair in pairs:
+                first = seen.setdefault(pair.id, (name, split))
+                if first[0] != name:
+                    if not pair.id.startswith("ISIC_"):
+                        raise ValueError(f"{first[0]} and {name} both have an image {pair.id}: rename one of them")
+                    shared[(*first, name, split)] += 1
+                if first[0] == name or first[1] != split:
+                    joined.setdefault(split, []).append(pair)
+    notes = [
+        f"{count} images are in {split} of {name} and in {other_split} of {other}"
+        + (", kept once" if split == other_split else "")
+        for (name, split, other, other_split), count in shared.items()
+    ]
+    return {split: joined[split] for split in prepared.SPLITS if split in joined}, notes
 
 
-def _fingerprint(pairs, settings):
-    """Digest of all that decides the arrays: settings, and name, size and stamp of each file."""
+def _fingerprint(sets, settings):
+    """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
-    for split, found in pairs.items():
-        for pair in found:
-            files = [pair.image, *(file for group in pair.masks or () for file in group)]
-            digest.update(repr((split, pair.id, [(str(f.path), f.size, f.stamp) for f in files])).encode())
+    for one in sets:
+        digest.update(repr((one.origin, one.problems)).encode())
+        for split, found in one.pairs.items():
+            for pair in found:
+                files = [pair.image, *(file for group in pair.masks or () for file in group)]
+                digest.update(repr((split, pair.id, [(str(f.path), f.size, f.stamp) for f in files])).encode())
     return digest.hexdigest()
 
 
-def _check_disk(root, pairs, size, classes):
-    rows = sum(3 + (classes if found[0].masks else 0) for found in pairs.values() for _ in found)
+def _check_disk(root, sets, size):
+    rows = 0
+    for one in sets:
+        rows += sum(3 + (len(one.declaration.classes) if p.masks else 0) for found in one.pairs.values() for p in found)
     needed = rows * size[0] * size[1]
     place = next(parent for parent in (root, *root.resolve().parents) if parent.exists())
     free = shutil.disk_usage(place).free
@@ -140,69 +225,37 @@ def _check_disk(root, pairs, size, classes):
         )
 
 
-def _threads():
-    return min(os.cpu_count() or 1, MAX_THREADS)
+# === Writing ===
 
 
-@contextlib.contextmanager
-def _one_thread_each():
-    """Each of our threads decodes a picture of its own: OpenCV's threads inside would only get in the way."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+def _write(writer, pairs, problems, on_error, drop_leaks):
+    """Decode and write all splits; returns what meta.json says about them.
 
-
-# === One split ===
-
-
-class _Loaded(NamedTuple):
-    image: np.ndarray  # uint8 (H, W, 3)
-    mask: np.ndarray | None  # uint8 (H, W, classes)
-    source: tuple  # (height, width)
-    anti_aliased: bool
-
-
-def _load(pair, size):
-    image, original = _read(pair.image, decode.image, size)
-    if pair.masks is None:
-        return _Loaded(image, None, original, False)
-    mask, anti_aliased = load_masks(pair, size, original)
-    return _Loaded(image, mask, original, anti_aliased)
-
-
-def load_masks(pair, size, original):
-    """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased).
-
-    size: (H, W) of the masks, None for their own. original: the size they must have in their files, None for any.
+    The training images come last, when it is known what they must not be near-copies of.
     """
-    channels, anti_aliased = [], False
-    for group in pair.masks:
-        read = [_read(file, decode.mask, size, original) for file in group]
-        channels.append(np.maximum.reduce([mask for mask, _ in read]))  # several files: their union
-        anti_aliased |= any(flag for _, flag in read)
-    return np.stack(channels, axis=-1), anti_aliased
+    watch, summary = Watch(), {}
+    for split in ("test", "val", "train"):
+        found = pairs.get(split, [])
+        if found or problems[split]:
+            drop = drop_leaks and split == "train"
+            summary[split] = _write_split(writer, split, found, problems[split], on_error, watch, drop)
+    summary = {split: summary[split] for split in prepared.SPLITS if split in summary}
+    return {"summary": summary, "near_copies": watch.found, "leaks_dropped": drop_leaks}
 
 
-def _read(file, function, *arguments):
-    try:
-        return function(file.read(), *arguments)
-    except ValueError as error:
-        raise ValueError(f"{file.label}: {error}") from None
-
-
-def _write_split(writer, split, pairs, problems, on_error):
-    """Decode and write one split; returns its summary."""
+def _write_split(writer, split, pairs, problems, on_error, watch, drop):
     images, skipped, areas, anti_aliased = 0, list(problems), [], 0
-    for pair, result in tqdm(_in_order(pairs, writer.size), split, len(pairs), unit="image", disable=None):
+    watch.begin(split)
+    results = loading.in_order(lambda pair: loading.load(pair, writer.size), pairs)
+    for pair, result in tqdm(results, split, len(pairs), unit="image", disable=None):
         try:
             loaded = result.result()
         except ValueError as error:
             if on_error == "stop":
                 raise
             skipped.append(str(error))
+            continue
+        if watch.sees_copy(pair.id, loaded.fingerprint) and drop:
             continue
         writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
         images += 1
@@ -213,22 +266,6 @@ def _write_split(writer, split, pairs, problems, on_error):
     if areas:
         summary |= {"anti_aliased": anti_aliased, "area_percent": _areas(areas, writer.classes)}
     return summary
-
-
-def _in_order(pairs, size):
-    """(pair, future of its _Loaded) in order, decoded on all cores, never more than a few ahead of the reader."""
-    workers = _threads()
-    ahead = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for pair in pairs:
-                ahead.append((pair, pool.submit(_load, pair, size)))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
-        finally:  # after an error nobody waits for what is still to come
-            pool.shutdown(cancel_futures=True)
 
 
 def _areas(areas, classes):
@@ -265,4 +302,10 @@ def describe(meta, root):
         if len(part["skipped"]) > SHOWN:
             lines.append(f"    skipped: {len(part['skipped']) - SHOWN} more, all listed in {root}/meta.json")
     lines += [f"  {note}" for note in meta["notes"]]
+    if copies := meta["near_copies"]:
+        shown = ", ".join(f"{split} {id} of {other_split} {other}" for split, id, other_split, other in copies[:5])
+        more = f" and {len(copies) - 5} more, all listed in {root}/meta.json" if len(copies) > 5 else ""
+        lines.append(f"  {len(copies)} near-copies across splits: {shown}{more}")
+        left = "left out" if meta["leaks_dropped"] else "kept (--drop-leaks leaves them out)"
+        lines.append(f"  those in train are {left}")
     return lines

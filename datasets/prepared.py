@@ -24,10 +24,11 @@ import errno
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from datasets.split import RECORDS, Split
 
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
@@ -38,30 +39,16 @@ _PARTIAL = ".partial-"  # prefix of the temporary folder
 # === Reading ===
 
 
-@dataclass(frozen=True)
-class Split:
-    """One split of a prepared folder; the arrays are memory-mapped and read-only.
-
-    images: uint8 (N, H, W, 3) RGB.
-    masks: uint8 (N, H, W, classes), values {0, 1}; None where the split has no masks.
-    ids: names of the N source images.
-    sizes: int64 (N, 2), height and width of the source images in pixels.
-    classes: names of the mask channels.
-    """
-
-    images: np.memmap
-    masks: np.memmap | None
-    ids: list[str]
-    sizes: np.ndarray
-    classes: list[str]
-
-
 def read_meta(root):
     """The contents of ROOT/meta.json as a dict.
 
     FileNotFoundError: there is none, so nothing (or nothing whole) was prepared in `root`.
     ValueError: it cannot be read, or was written in another version of the format.
     """
+    if str(root).startswith(RECORDS):
+        from datasets import records  # TensorFlow is slow to import, and arrays do without
+
+        return records.read_meta(root)
     path = Path(root) / "meta.json"
     remedy = f"run `python dataset_isic18.py --root {root}` to prepare the arrays"
     if not path.is_file():
@@ -82,6 +69,10 @@ def open_split(root, name):
     FileNotFoundError: no prepared arrays there. ValueError: no such split (the message lists those there are), or
     the files do not agree with meta.json.
     """
+    if str(root).startswith(RECORDS):
+        from datasets import records
+
+        return records.open_records(root, name)
     root = Path(root)
     meta = read_meta(root)
     if name not in meta["counts"]:

@@ -6,10 +6,10 @@
 meta.json remembers the folders or archives; masks are read by the rules of the preparation.
 """
 
-from pathlib import Path
-
-from datasets import prepare, prepared, source, table
-from datasets.declaration import find_pairs
+from datasets import prepared, table
+from datasets.loading import load_masks
+from datasets.prepare import Listed
+from datasets.split import RECORDS
 
 
 def source_masks(root, split):
@@ -19,6 +19,10 @@ def source_masks(root, split):
     the mask's file. What can be told beforehand is raised here, what concerns one file by the function.
     ValueError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
     """
+    if str(root).startswith(RECORDS):
+        from datasets import records
+
+        return records.mask_reader(root, split)
     meta = prepared.read_meta(root)
     arrays = prepared.open_split(root, split)
     if arrays.masks is None:
@@ -37,7 +41,7 @@ def source_masks(root, split):
 
     def read(number):
         try:
-            return prepare.load_masks(files[arrays.ids[number]], None, None)[0]  # (H0, W0, classes)
+            return load_masks(files[arrays.ids[number]], None, None)[0]  # (H0, W0, classes)
         except OSError as error:
             raise FileNotFoundError(f"{_remedy(root, error.filename)}: it cannot be read") from None
 
@@ -46,13 +50,11 @@ def source_masks(root, split):
 
 def _pairs(one, split, root):
     """The pairs with masks that a source has for a split; all of them if it has no official splits."""
-    place, opened = _place(one), source.open_archive if "archives" in one else source.open_folder
-    if not Path(place).is_dir():
-        raise FileNotFoundError(f"{_remedy(root, place)}: there is no such folder")
+    facts = {name: value for name, value in one.items() if name not in ("folders", "archives")}
     try:
-        pairs, _, _ = find_pairs(table.declared(one["dataset"], one["task"]), lambda name: opened(place, name))
+        pairs = Listed(table.declared(**facts), _place(one), "archives" in one).pairs
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{_remedy(root, place)}: {error}") from None
+        raise FileNotFoundError(f"{_remedy(root, _place(one))}: {error}") from None
     return [pair for name in (split, "all") for pair in pairs.get(name, ()) if pair.masks]
 
 

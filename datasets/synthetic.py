@@ -5,6 +5,7 @@
     image, lesion, attributes = synthetic.phantom(seed=7, height=192, width=256)
 """
 
+import dataclasses
 import itertools
 import json
 import os
@@ -15,11 +16,26 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from datasets import isic2018
 from datasets.phantoms import ATTRIBUTES, check, phantom
 
 VERSION = 1  # raise it when the same seed gives another picture: folders written before are then refused
 SPLITS = {"train": ("Training", 0), "val": ("Validation", 5_000_000), "test": ("Test", 7_500_000)}  # folder, first id
 JPEG_QUALITY = 92
+TASKS = {
+    task: dataclasses.replace(
+        official,
+        name="synthetic",
+        title=f"phantoms drawn by the program, as {official.title}",
+        counts={},
+        download="drawn",
+        licence="none needed",
+        citation="",
+        homepage="datasets/synthetic.py, which draws them",
+        archives=(),
+    )
+    for task, official in isic2018.TASKS.items()
+}
 
 
 def save(path, data):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from miniature import SIZE, attribute_path, image_path, mask_path, picture, save, square, write_isic2018, zip_folders
 
-from datasets import decode, isic2018, prepare, prepared
+from datasets import decode, isic2018, loading, prepare, prepared
 
 
 def run(root, task=1, archives=None, on_error="stop"):
@@ -203,12 +203,12 @@ def test_decoding_never_runs_far_ahead_of_writing(root, monkeypatch):
     real = decode.image
     monkeypatch.setattr(decode, "image", lambda *args: loaded.append(1) or real(*args))
     pairs = isic_pairs(root) * 50
-    ordered = prepare._in_order(pairs, (8, 8))
+    ordered = loading.in_order(lambda pair: loading.load(pair, (8, 8)), pairs)
     next(ordered)
     time.sleep(0.2)
-    assert len(loaded) <= 2 * min(os.cpu_count(), prepare.MAX_THREADS) + 2
+    assert len(loaded) <= 2 * min(os.cpu_count(), loading.MAX_THREADS) + 2
     ordered.close()
 
 
 def isic_pairs(root):
-    return prepare._find(isic2018.TASKS[1], root, prepare.source.open_folder)[0]["train"]
+    return prepare.Listed(isic2018.TASKS[1], root, archives=False).pairs["train"]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from miniature import SIZE, mask_path, save, square, write_isic2018, zip_folders
+from miniature import SIZE, mask_path, picture, save, square, write_isic2018, zip_folders
 
 from datasets import isic2018, prepare, table
 from datasets.prepared import Writer, open_split
@@ -40,7 +40,7 @@ def test_several_classes(root):
 
 def test_images_divided_by_chance_are_found_too(tmp_path):
     for n in range(20):
-        save(tmp_path / "raw" / "images" / f"{n}.png", np.zeros((*SIZE, 3), np.uint8))
+        save(tmp_path / "raw" / "images" / f"{n}.png", picture(n))
         save(tmp_path / "raw" / "masks" / f"{n}.png", square(n))
     prepare.prepare(table.TABLE["folder"], tmp_path / "out", (24, 32), folders=tmp_path / "raw")
     for split in ("train", "val", "test"):
@@ -62,7 +62,7 @@ def test_what_is_missing_is_told(root, tmp_path):
     with pytest.raises(ValueError, match=r"ISIC_0000004_segmentation.png: not an image"):
         masks(0)
     shutil.rmtree(root)
-    with pytest.raises(FileNotFoundError, match=r"come from .*isic; bring it back, .*: there is no such folder"):
+    with pytest.raises(FileNotFoundError, match=r"come from .*isic; bring it back, .*no such folder"):
         source_masks(out, "test")
 
 

@@ -1,0 +1,70 @@
+"""Near-copies: two pictures of the same lesion that differ by little more than size, compression, light or color.
+
+A picture's fingerprint is a perceptual hash: the signs of the lowest BITS frequencies of its grey values. Two pictures
+are near-copies if at most BOUND of the signs differ. Of the 3.4 million pairs of 2,594 ISIC 2018 images this
+bound finds 31; of these 28 show the same lesion by eye and by matched points, 3 are alike only in ruler and rim. Up to
+40 signs all 22 are right; of the eleven pairs from 47 to 52 one is. Copies that are shifted, cropped or turned are not
+found: matched points tell of some 25 such pairs.
+"""
+
+import cv2
+import numpy as np
+
+SIDE, LOW = 64, 16  # pixels of the reduced picture, frequencies that are kept, in either direction
+BITS = LOW * LOW - 1  # all but the mean
+BOUND = 46
+
+
+def fingerprint(image):
+    """float32 (BITS,) of -1 and 1 for an image uint8 (H, W, 3) RGB."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # (H, W)
+    grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    frequencies = cv2.dct(grey)[:LOW, :LOW].ravel()[1:]  # (BITS,)
+    return np.where(frequencies > 0, 1, -1).astype(np.float32)
+
+
+def distances(prints, others):
+    """float32 (N, M): bits in which each of `prints` (N, BITS) differs from each of `others` (M, BITS)."""
+    return (BITS - prints @ others.T) / 2
+
+
+def groups(prints, bound=BOUND):
+    """int (N,): a number for each fingerprint of `prints` (N, BITS), the same for near-copies and copies of these."""
+    label = np.arange(len(prints))
+    for start in range(0, len(prints), 1024):  # rows at a time: the whole table of 10,000 pictures takes 400 MB
+        rows, columns = np.nonzero(distances(prints[start : start + 1024], prints) <= bound)
+        for one, other in zip(rows + start, columns, strict=True):
+            if one < other and label[one] != label[other]:
+                label[label == label[other]] = label[one]
+    return label
+
+
+class Watch:
+    """Finds near-copies between splits while their pictures come by, one split after the other.
+
+    found: list of (split, id, earlier split, id), an entry for each picture with a near-copy in an earlier split: the
+    nearest.
+    """
+
+    def __init__(self):
+        self.found = []
+        self._split, self._names, self._prints = None, [], []
+        self._earlier = None
+
+    def begin(self, split):
+        """The pictures that follow are of `split`."""
+        self._split = split
+        self._earlier = np.array(self._prints)  # (N, BITS)
+
+    def sees_copy(self, id, print):
+        """Take note of a picture; whether a split before has a near-copy of it."""
+        self._names.append((self._split, id))
+        self._prints.append(print)
+        if not len(self._earlier):
+            return False
+        distance = distances(self._earlier, print)  # (N,)
+        nearest = distance.argmin()
+        if distance[nearest] > BOUND:
+            return False
+        self.found.append((self._split, id, *self._names[nearest]))
+        return True

@@ -1,0 +1,30 @@
+"""Seeded splits for data sets that have no official ones: folds with near-copies together, alike in lesion area."""
+
+import numpy as np
+
+
+def folds(areas, groups, count, seed):
+    """The fold of each image, int (N,) of 0 to count - 1.
+
+    areas: (N,) share of each picture that is lesion. groups: (N,) ints, the same for images that must stay together.
+    count: number of folds. seed: decides what chance does.
+    Groups are put in order of their mean area; each `count` neighbours go to as many folds, by chance.
+    """
+    _, group = np.unique(groups, return_inverse=True)  # (N,) numbers from 0
+    if 0 < len(set(group.tolist())) < 3:
+        raise ValueError(f"{group.max() + 1} images that are not near-copies, too few to divide: add some")
+    mean = np.bincount(group, areas) / np.bincount(group)
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(mean), int)
+    order = np.argsort(mean, kind="stable")
+    for start in range(0, len(order), count):
+        block = order[start : start + count]
+        fold[block] = rng.permutation(count)[: len(block)]
+    return fold[group]
+
+
+def splits(fold, count, chosen):
+    """split -> numbers of its images: fold `chosen` (from 1) is for test, the one after it val, the others train."""
+    test, val = chosen - 1, chosen % count
+    parts = {"train": (fold != test) & (fold != val), "val": fold == val, "test": fold == test}
+    return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
