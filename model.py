@@ -11,6 +11,7 @@ multiply-add) and the peak memory of its maps in inference (float32, without the
 
 A new network is one file in `models/` and one line in REGISTRY.
 """
+
 import argparse
 import ast
 import inspect
@@ -24,11 +25,11 @@ from pathlib import Path
 import keras
 
 from models import torch_weights
-from models.adstnet import adstnet
+from models.adstnet import AdSTNet
 from models.as_net import as_net
 from models.attention_unet import attention_unet
 from models.convnext_unet import convnext_unet
-from models.jaal_net import da_net, lf_net
+from models.jaal_net import da_net, jaal_net, lf_net
 from models.residual_unet import residual_unet
 from models.unet import unet
 from models.unext import unext
@@ -61,11 +62,25 @@ class Network:
         return "backbone" in self.defaults()
 
 
-def adstnet_around(input_shape, backbone="unet16", name="adstnet", **options):
-    """AdSTNet's head around a one-channel network of the registry, named `backbone` and built with `options`."""
+def adstnet(
+    input_shape,
+    backbone="unet16",
+    core_weight=1.0,
+    edge_weight=1.0,
+    binary_weight=1.0,
+    backbone_weight=1.0,
+    name="adstnet",
+    **options,
+):
+    """AdSTNet's head around a one-channel network of the registry, named `backbone` and built with `options`.
+
+    The factors of the loss's terms, `core_weight`, `edge_weight`, `binary_weight` and `backbone_weight`, are those of
+    models.adstnet.AdSTNet.
+    """
     if backbone == name:
         raise ValueError(f"{name}: the backbone must be another network: {', '.join(n for n in names() if n != name)}")
-    return adstnet(build(backbone, input_shape, **{"classes": 1, **options}), name=name)
+    network = build(backbone, input_shape, **{"classes": 1, **options})
+    return AdSTNet(network, core_weight, edge_weight, binary_weight, backbone_weight, name=name)
 
 
 TASK2 = "ISIC 2018 Task 2 study"
@@ -77,9 +92,10 @@ REGISTRY = {
     "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32),
     "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit"),
     "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16),
-    "adstnet": Network(adstnet_around, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
+    "adstnet": Network(adstnet, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
     "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
     "da_net": Network(da_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
+    "jaal_net": Network(jaal_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
     "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000),
     "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
     "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
@@ -103,7 +119,9 @@ def build(name, input_shape=None, **options):
         options: keyword arguments of the network's builder, such as `classes=5` or `width=16`; for `adstnet` also
             those of its `backbone`.
 
-    Returns: a functional keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes).
+    Returns: a functional keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes). `adstnet` and `jaal_net` have
+    a training step of their own, and with it the methods `deploy` and, where the step wants other labels than masks,
+    `labels` (models/adstnet.py, models/jaal_net.py).
 
     Raises: ValueError that lists the names or the options there are, or the sizes that fit.
     """

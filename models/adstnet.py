@@ -3,39 +3,124 @@
 From the backbone's map x the head predicts the lesion's core, adds the Laplacian residual of x as edge map, and merges
 both into a binary map. `labels_from_mask` makes the labels of core and edge from a mask.
 """
+
 import cv2
 import keras
 import numpy as np
 
 from models.attention import LaplacianResidual, SpatialReconstruction, channel_reconstruction, conv_glu
 from models.layers import NORM
+from models.steps import cross_entropy, descend, per_image, shares, update
 
 SHRINK, MILD_SHRINK = 0.4, 0.8  # how far the core shrinks: by A(1 − s²)/L pixels
 EDGE_LOW, EDGE_HIGH = 0.3, 0.7  # the edge label far from the contour, and on it
 
 
-# === Functional model ===
-def adstnet(backbone, width=16, name="adstnet"):
-    """The backbone with the head of 3,930 parameters around it.
+# === Functional model with a training step of its own ===
+@keras.saving.register_keras_serializable(package="lesion")
+class AdSTNet(keras.Model):
+    """The backbone with the head of 3,930 parameters around it: image -> dict of float32 logits (B, H, W, 1): `core`,
+    `edge`, `binary` and `logits`, the backbone's own map.
+
+    It trains, by `fit` or any other caller of `train_step`, on images and what `labels` makes of their masks. The loss
+    is the published sum of the cross-entropies of core, edge and binary map, and, so that the backbone can be used
+    without the head, the compiled loss of the backbone's own map. All four are logged, each before it is weighted. The
+    compiled metrics are those of the backbone's own map.
 
     Args:
         backbone: functional keras.Model, image -> logits (B, H, W, 1); its layers become layers of the result.
+        core_weight, edge_weight, binary_weight, backbone_weight: floats, factors of the four terms.
         width: int, channels inside the head, a multiple of 8.
         name: str, the model's name.
-
-    Returns: keras.Model, image -> dict of float32 logits (B, H, W, 1): `core`, `edge`, `binary` and `logits`, the
-    backbone's own map. `bare_backbone` takes the head off again.
     """
-    x = backbone.output
-    if isinstance(x, (dict, list)) or x.shape[1:] != (*backbone.input.shape[1:3], 1):
-        received = x if isinstance(x, (dict, list)) else x.shape
-        raise ValueError(f"{name}: the backbone must give one logit map (B, H, W, 1), {backbone.name} gives {received}")
-    core = SpatialReconstruction(name="core_sru")(widen(x, width, "core"))
-    core = narrow(channel_reconstruction(core, "core_cru"), "core")
-    edge = LaplacianResidual(dtype="float32", name="edge")(x)
-    both = keras.layers.Concatenate(name="binary_concat")([core, edge])  # (B, H, W, 2)
-    binary = narrow(conv_glu(widen(both, width, "binary"), "binary_glu"), "binary")
-    return keras.Model(backbone.input, {"core": core, "edge": edge, "binary": binary, "logits": x}, name=name)
+
+    def __init__(
+        self,
+        backbone,
+        core_weight=1.0,
+        edge_weight=1.0,
+        binary_weight=1.0,
+        backbone_weight=1.0,
+        width=16,
+        name="adstnet",
+    ):
+        x = backbone.output
+        if isinstance(x, (dict, list)) or x.shape[1:] != (*backbone.input.shape[1:3], 1):
+            received = x if isinstance(x, (dict, list)) else x.shape
+            raise ValueError(
+                f"{name}: the backbone must give one logit map (B, H, W, 1), {backbone.name} gives {received}"
+            )
+        if hasattr(backbone, "deploy"):
+            raise ValueError(f"{name}: the backbone, {backbone.name}, has a training step of its own; name a plain one")
+        core = SpatialReconstruction(name="core_sru")(widen(x, width, "core"))
+        core = narrow(channel_reconstruction(core, "core_cru"), "core")
+        edge = LaplacianResidual(dtype="float32", name="edge")(x)
+        both = keras.layers.Concatenate(name="binary_concat")([core, edge])  # (B, H, W, 2)
+        binary = narrow(conv_glu(widen(both, width, "binary"), "binary_glu"), "binary")
+        super().__init__(backbone.input, {"core": core, "edge": edge, "binary": binary, "logits": x}, name=name)
+        self.width, self.backbone_name = width, backbone.name
+        self.core_weight, self.edge_weight, self.binary_weight = core_weight, edge_weight, binary_weight
+        self.backbone_weight = backbone_weight
+        self.means = [keras.metrics.Mean(f"{term}_loss") for term in ("core", "edge", "binary", "backbone")]
+
+    def deploy(self):
+        """The backbone alone, sharing the layers: image -> float32 logits (B, H, W, 1)."""
+        return keras.Model(self.input, self.output["logits"], name=self.backbone_name)
+
+    def labels(self, masks):
+        """What the training step wants, made of masks float32 {0, 1} (B, H, W, 1) by tf.data on the host.
+
+        Returns: dict of float32 (B, H, W, 1): `mask`, `core` {0, 1} and `edge` [0.3, 0.7].
+        """
+        import tensorflow as tf
+
+        core, edge = tf.numpy_function(labels_of_batch, [masks > 0.5], [tf.float32, tf.float32])
+        return {"mask": masks, "core": tf.ensure_shape(core, masks.shape), "edge": tf.ensure_shape(edge, masks.shape)}
+
+    def terms(self, labels, maps):
+        """The four terms and their weighted sum, `loss`: a dictionary of (B,)."""
+        terms = {f"{name}_loss": cross_entropy(labels[name], maps[name]) for name in ("core", "edge")}
+        terms["binary_loss"] = cross_entropy(labels["mask"], maps["binary"])
+        terms["backbone_loss"] = per_image(keras.losses.get(self.loss).call(labels["mask"], maps["logits"]))
+        weights = self.core_weight, self.edge_weight, self.binary_weight, self.backbone_weight
+        terms["loss"] = sum(weight * term for weight, term in zip(weights, list(terms.values()), strict=True))
+        return terms
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            maps = self(images, training=True)
+            terms = self.terms(labels, maps)
+            loss = self.optimizer.scale_loss(tf.reduce_sum(shares(images, weights) * terms["loss"]))
+        descend(self.optimizer, tape, loss, self.trainable_variables)
+        return self.log(terms, images, labels, maps, weights)
+
+    def test_step(self, data):
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        maps = self(images, training=False)
+        return self.log(self.terms(labels, maps), images, labels, maps, weights)
+
+    def log(self, terms, images, labels, maps, weights):
+        """Update the metrics; returns all of them."""
+        update([self._loss_tracker, *self.means], terms, weights)
+        return self.compute_metrics(images, labels, maps, weights)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y["mask"], y_pred["logits"], sample_weight)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(self.terms(y, y_pred)["loss"])
+
+    def get_config(self):
+        numbers = ("core_weight", "edge_weight", "binary_weight", "backbone_weight", "width", "name")
+        config = {key: getattr(self, key) for key in numbers}
+        return {"backbone": keras.saving.serialize_keras_object(self.deploy()), **config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**{**config, "backbone": keras.saving.deserialize_keras_object(config["backbone"], custom_objects)})
 
 
 def widen(x, width, name):
@@ -50,13 +135,6 @@ def narrow(x, name):
     x = keras.layers.BatchNormalization(**NORM, name=f"{name}_norm2")(x)
     x = keras.layers.ReLU(name=f"{name}_relu2")(x)
     return keras.layers.Conv2D(1, 3, padding="same", dtype="float32", name=f"{name}_conv2")(x)
-
-
-def bare_backbone(network, name="backbone"):
-    """The network without its head, sharing the layers: image -> float32 logits (B, H, W, 1)."""
-    if not isinstance(network.output, dict) or "logits" not in network.output:
-        raise ValueError(f"{network.name} has no output named logits: not a network with the head of adstnet")
-    return keras.Model(network.input, network.output["logits"], name=name)
 
 
 # === Labels ===
@@ -103,3 +181,11 @@ def labels_from_mask(mask):
         core = inside & (away >= reach * (1 - MILD_SHRINK**2) - 0.5)
     edge += (EDGE_HIGH - EDGE_LOW) * (1 - np.minimum(away / np.float32(distance), 1))
     return core.astype(np.uint8), edge
+
+
+def labels_of_batch(masks):
+    """Core and edge labels of masks {0, 1} (B, H, W, 1): two float32 arrays of that shape."""
+    core, edge = np.empty(masks.shape, np.float32), np.empty(masks.shape, np.float32)
+    for number, mask in enumerate(masks[..., 0]):
+        core[number, ..., 0], edge[number, ..., 0] = labels_from_mask(mask)
+    return core, edge

@@ -9,12 +9,16 @@ sees the image and a mask of `classes` channels, (128, 128, 3 + classes).
 Left out of the public code: what never touches its output (the 1×1 convolutions of 513 and 12 values) and the dropout
 of rate 1 in its dense blocks. Its tanh is the same function as our sigmoid of the logit: (tanh z + 1)/2 = σ(2z).
 """
+
+import math
+
 import cv2
 import keras
 import numpy as np
 
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
 from models.layers import NORM, check_size, conv_norm_relu, enlarge, logits
+from models.steps import Below, cross_entropy, descend, per_image, shares, update
 
 CANNY = (10, 100)  # thresholds on the gradient of the 8-bit image
 
@@ -138,3 +142,159 @@ def da_net(input_shape=(128, 128, 3), classes=1, width=64, name="da_net"):
     x = keras.layers.Add(name="add")([judge(branch) for branch in branches])  # (B, H/4, W/4, 1)
     x = keras.layers.LeakyReLU(negative_slope=0.2, dtype="float32", name="head")(x)
     return keras.Model(inputs, x, name=name)
+
+
+# === Training step ===
+@keras.saving.register_keras_serializable(package="lesion")
+class JAALNet(keras.Model):
+    """The generator, trained against the discriminator: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes).
+
+    As a Keras model it **is** the generator: its weights, layers, averages and optimizer are the generator's. The
+    discriminator and its optimizer, made after the compiled one's pattern and built with it, stand beside it and are
+    saved and loaded with it.
+
+    A step, masks m and predictions G = tanh(logit / 2) = 2σ(logit) − 1 on the [−1, 1] scale:
+    1. D: half the cross-entropy of D(image, m) against 1 plus that of D(image, G), without gradient to G, against 0.
+    2. G: cross-entropy of D(image, G), D as just updated, against 1 + `l1_weight`·|G − m| + `epe_weight`·EPE, EPE the
+       mean distance √3·|G − m| over the original's three equal channels.
+    The public code's third discriminator step, on (mask, G) with gradients left over, is a slip and left out. The
+    compiled loss has no part in this; it is that of the deployed network.
+
+    Logged, beside the generator's `loss` and the compiled metrics: `discriminator_loss`, `judged_true` and
+    `judged_drawn` (what D thinks of true and of drawn masks, probabilities), `adversarial`, `l1`, `epe` (before they
+    are weighted), and two alarms, 0 or 1 over the epoch: `discriminator_wins` (its loss is below `win_bound`; chance
+    is 0.69) and `generator_collapsed` (the rarer class has less than a hundredth of the pixels it has in the masks).
+
+    Args:
+        generator, discriminator: functional keras.Model, as `lf_net` and `da_net` build them.
+        l1_weight, epe_weight: floats, factors of the generator's terms.
+        win_bound: float, in nats.
+        name: str, the model's name.
+    """
+
+    TERMS = ("discriminator_loss", "judged_true", "judged_drawn", "adversarial", "l1", "epe")
+
+    def __init__(self, generator, discriminator, l1_weight=100.0, epe_weight=50.0, win_bound=0.1, name="jaal_net"):
+        super().__init__(generator.input, generator.output, name=name)
+        object.__setattr__(self, "discriminator", discriminator)  # past Keras's tracking: none of its weights are ours
+        self.generator_name = generator.name
+        self.l1_weight, self.epe_weight, self.win_bound = l1_weight, epe_weight, win_bound
+        self.means = [keras.metrics.Mean(term) for term in self.TERMS]
+        self.means += [Below("discriminator_wins", win_bound), Below("generator_collapsed", 0.0)]
+
+    def deploy(self):
+        """The generator alone, sharing the layers: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes)."""
+        return keras.Model(self.input, self.output, name=self.generator_name)
+
+    @property
+    def optimizers(self):
+        """The generator's optimizer and the discriminator's."""
+        return [self.optimizer, self.discriminator_optimizer]
+
+    def compile(self, optimizer="adam", loss=None, **options):
+        """As of every keras.Model; `optimizer` is the pattern of both, its schedule and loss scaling included."""
+        optimizer = keras.optimizers.get(optimizer)
+        scaled = keras.optimizers.LossScaleOptimizer
+        if self.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, scaled):
+            optimizer = scaled(optimizer)
+        super().compile(optimizer=optimizer, loss=loss, **options)
+        self.discriminator_optimizer = type(optimizer).from_config(optimizer.get_config())
+        self.optimizer.build(self.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        images, masks, weights = keras.utils.unpack_x_y_sample_weight(data)
+        share, optimizer = shares(images, weights), self.discriminator_optimizer
+        pairs = self.pairs(images, masks)
+        with tf.GradientTape() as tape:
+            logits = self(images, training=True)
+            with tape.stop_recording():
+                with tf.GradientTape() as judging:
+                    terms = self.judge(*pairs(tf.stop_gradient(logits)))
+                    loss = optimizer.scale_loss(tf.reduce_sum(share * terms["discriminator_loss"]))
+                descend(optimizer, judging, loss, self.discriminator.trainable_variables)
+            terms |= self.draw(*pairs(logits))
+            loss = self.optimizer.scale_loss(tf.reduce_sum(share * terms["loss"]))
+        descend(self.optimizer, tape, loss, self.trainable_variables)
+        return self.log(terms, images, masks, logits, weights)
+
+    def test_step(self, data):
+        images, masks, weights = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(images, training=False)
+        true, drawn = self.pairs(images, masks)(logits)
+        return self.log(self.judge(true, drawn) | self.draw(true, drawn), images, masks, logits, weights)
+
+    def pairs(self, images, masks):
+        """A function from logits to what the discriminator sees, true and drawn: both (B, H, W, C + classes)."""
+        pixels = images[..., :-1]  # without the edges
+        true = keras.ops.concatenate([pixels, 2 * masks - 1], axis=-1)
+        return lambda logits: (true, keras.ops.concatenate([pixels, keras.ops.tanh(logits / 2)], axis=-1))
+
+    def judge(self, true, drawn):
+        """The discriminator's loss and opinions, each (B,)."""
+        true, drawn = self.discriminator(true, training=True), self.discriminator(drawn, training=True)
+        loss = (cross_entropy(1.0, true) + cross_entropy(0.0, drawn)) / 2
+        opinions = {"judged_true": true, "judged_drawn": drawn}
+        opinions = {name: per_image(keras.ops.sigmoid(logits)) for name, logits in opinions.items()}
+        return {"discriminator_loss": loss, **opinions}
+
+    def draw(self, true, drawn):
+        """The generator's terms and their weighted sum, `loss`, each (B,)."""
+        adversarial = cross_entropy(1.0, self.discriminator(drawn, training=True))
+        l1 = per_image(keras.ops.abs(drawn - true)[..., -self.output_shape[-1] :])
+        epe = math.sqrt(3) * l1
+        loss = adversarial + self.l1_weight * l1 + self.epe_weight * epe
+        return {"adversarial": adversarial, "l1": l1, "epe": epe, "loss": loss}
+
+    def log(self, terms, images, masks, logits, weights):
+        """Update the metrics; returns all of them."""
+        terms["discriminator_wins"] = terms["discriminator_loss"]
+        terms["generator_collapsed"] = rarer(keras.ops.cast(logits > 0, "float32")) - 0.01 * rarer(masks)
+        update([self._loss_tracker, *self.means], terms, weights)
+        return self.compute_metrics(images, masks, logits, weights)
+
+    def get_config(self):
+        networks = {"generator": self.deploy(), "discriminator": self.discriminator}
+        numbers = {key: getattr(self, key) for key in ("l1_weight", "epe_weight", "win_bound", "name")}
+        return {key: keras.saving.serialize_keras_object(value) for key, value in networks.items()} | numbers
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = ("generator", "discriminator")
+        networks = {key: keras.saving.deserialize_keras_object(config[key], custom_objects) for key in parts}
+        return cls(**{**config, **networks})
+
+
+def rarer(masks):
+    """The share of pixels of the rarer of the values 0 and 1: (B, H, W, C) -> (B,)."""
+    share = per_image(masks)
+    return keras.ops.minimum(share, 1 - share)
+
+
+def jaal_net(
+    input_shape=(128, 128, 3),
+    classes=1,
+    width=32,
+    discriminator_width=64,
+    l1_weight=100.0,
+    epe_weight=50.0,
+    win_bound=0.1,
+    name="jaal_net",
+):
+    """LF-Net with DA-Net beside it, ready for adversarial training: see `JAALNet`.
+
+    Args:
+        input_shape: (H, W, C) of the image, as of `lf_net`.
+        classes: int, channels of the masks.
+        width, discriminator_width: ints, channels of the first level of `lf_net`, and inside `da_net`.
+        l1_weight, epe_weight, win_bound: as of `JAALNet`.
+        name: str, the model's name.
+    """
+    generator = lf_net(input_shape, classes, width)
+    discriminator = da_net(input_shape, classes, discriminator_width)
+    return JAALNet(generator, discriminator, l1_weight, epe_weight, win_bound, name)

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from models.adstnet import adstnet, bare_backbone, labels_from_mask
+from models.adstnet import AdSTNet, labels_from_mask
 from models.attention import LaplacianResidual, SpatialReconstruction, channel_reconstruction, conv_glu
+from models.jaal_net import jaal_net
 from models.unet import unet
 
 LABELS = Path(__file__).parent / "reference" / "adstnet_labels.npz"
@@ -115,7 +116,7 @@ def small(**options):
 
 
 def test_head_gives_four_maps():
-    network = adstnet(small())
+    network = AdSTNet(small())
     outputs = network(np.random.RandomState(0).rand(2, 32, 32, 3).astype("float32"))
     assert set(outputs) == {"core", "edge", "binary", "logits"}
     for value in outputs.values():
@@ -126,16 +127,16 @@ def test_head_gives_four_maps():
 
 def test_head_has_3930_parameters_and_comes_off():
     backbone = small()
-    network = adstnet(backbone)
+    network = AdSTNet(backbone)
     assert count(network) == count(backbone) + 3930
-    bare = bare_backbone(network)
+    bare = network.deploy()
     assert [v.path for v in bare.weights] == [v.path for v in backbone.weights]
     image = np.random.RandomState(0).rand(1, 32, 32, 3).astype("float32")
     np.testing.assert_array_equal(bare(image), network(image)["logits"])
 
 
 def test_saved_network_gives_the_same(tmp_path):
-    network = adstnet(small())
+    network = AdSTNet(small())
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     image = np.random.RandomState(0).rand(1, 32, 32, 3).astype("float32")
@@ -147,7 +148,7 @@ def test_saved_network_gives_the_same(tmp_path):
 def test_head_in_half_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        outputs = adstnet(small())(np.random.RandomState(0).rand(1, 32, 32, 3).astype("float32"))
+        outputs = AdSTNet(small())(np.random.RandomState(0).rand(1, 32, 32, 3).astype("float32"))
     finally:
         keras.config.set_dtype_policy("float32")
     for value in outputs.values():
@@ -156,11 +157,11 @@ def test_head_in_half_precision(policy):
 
 def test_head_refuses_other_backbones():
     with pytest.raises(ValueError, match=r"one logit map \(B, H, W, 1\), unet gives"):
-        adstnet(small(classes=2))
+        AdSTNet(small(classes=2))
     with pytest.raises(ValueError, match="one logit map"):
-        adstnet(adstnet(small()))
-    with pytest.raises(ValueError, match="unet has no output named logits"):
-        bare_backbone(small())
+        AdSTNet(AdSTNet(small()))
+    with pytest.raises(ValueError, match="the backbone, jaal_net, has a training step of its own"):
+        AdSTNet(jaal_net((32, 32, 3), width=4, discriminator_width=4))
 
 
 # === Parts ===
