@@ -202,7 +202,7 @@ class Writer:
         for split, rows in self._index.items():
             with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows([_INDEX_COLUMNS, *rows])
-        counts = {split: len(rows) for split, rows in self._index.items()}
+        counts = {split: len(self._index[split]) for split in sorted(self._index, key=SPLITS.index)}
         meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
         meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}
         (self._partial / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
