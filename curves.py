@@ -1,6 +1,7 @@
 """Scores over all thresholds (ROC, precision-recall, calibration) from one histogram of probabilities."""
 
 import math
+import threading
 
 import numpy as np
 
@@ -43,11 +44,13 @@ class ScoreHistogram:
     def __init__(self):
         self._table = np.zeros(2 * BINS, np.int64)  # bin by bin: other pixels, true pixels
         self._pending = []
+        self._lock = threading.Lock()
 
     def update(self, probabilities, truth):
         """Adds pixels: probabilities in [0, 1] (taken as float32) and truth {0, 1} or bool, of one shape.
 
-        Raises ValueError for different shapes, and for values outside [0, 1] (logits) or NaN.
+        Several threads may call it at a time. Raises ValueError for different shapes, and for values outside [0, 1]
+        (logits) or NaN.
         """
         probabilities, truth = np.asarray(probabilities, np.float32), np.asarray(truth)
         if probabilities.shape != truth.shape:
@@ -57,11 +60,12 @@ class ScoreHistogram:
         if not (probabilities.min() >= 0 and probabilities.max() <= 1):
             raise ValueError("probabilities must lie in [0, 1]: apply the sigmoid to logits first, and look for NaN")
         probabilities, truth = probabilities.ravel(), truth.ravel()
-        for start in range(0, truth.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            self._pending.append(2 * _bins(probabilities[part]) + truth[part].astype(np.int32))
-        if sum(map(len, self._pending)) >= FLUSH:
-            self._count()
+        parts = [slice(start, start + CHUNK) for start in range(0, truth.size, CHUNK)]
+        places = [2 * _bins(probabilities[part]) + truth[part].astype(np.int32) for part in parts]
+        with self._lock:
+            self._pending += places
+            if sum(map(len, self._pending)) >= FLUSH:
+                self._count()
 
     def _count(self):
         if self._pending:

@@ -1,0 +1,179 @@
+"""Scored runs side by side: one table, and the differences to the first run with paired 95 % intervals.
+
+    compare(["unet", "as_net"])     # reads output/RUN/, writes output/compare_unet_as_net/
+
+The runs must have been scored on the same images by the same true masks. In each of 10,000 draws of the images every
+run is scored on the same ones, so that what makes an image hard does not blur the difference.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import metrics
+from files import replacing
+from scores import bootstrap, page, plots, summary
+from scores.report import between, number
+
+OUTPUT = Path("output")
+SCORES = {  # name: (kind, score, label)
+    "jaccard": ("per_image", "jaccard", "Jaccard"),
+    "thresholded_jaccard": ("per_image", "thresholded_jaccard", "Thresholded Jaccard"),
+    "dice": ("per_image", "dice", "Dice"),
+    "pooled_jaccard": ("pooled", "jaccard", "Pooled Jaccard"),
+}
+APART = 10  # images to list
+
+
+@dataclass
+class Run:
+    """A scored run: metrics.json, and Counts (images, classes) of images in the order of their ids."""
+
+    name: str
+    result: dict
+    ids: list[str]
+    classes: list[str]
+    counts: metrics.Counts
+
+
+def compare(names):
+    """Write comparison.json, .csv and .png, report.md and report.html; returns the tables as text.
+
+    Raises FileNotFoundError for a run that is not scored, ValueError for runs that cannot be compared.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"a comparison needs two runs or more, each once; received {', '.join(names)}")
+    runs = [_read(name) for name in names]
+    for other in runs[1:]:
+        _check(runs[0], other)
+    found = _compared(runs)
+
+    output, title = OUTPUT / f"compare_{'_'.join(names)}", " against ".join(names)
+    shown = {label: [scores[key] for scores in found.values()] for key, (*_, label) in SCORES.items()}
+    plots.comparison(output / "comparison.png", names, shown)
+    rows = [_flat(name, key, values) for name, scores in found.items() for key, values in scores.items()]
+    blocks = _blocks(runs, found)
+    kept = {key: runs[0].result[key] for key in ("data", "split", "at", "images")}
+    _write(output / "comparison.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+    _write(output / "comparison.json", json.dumps(kept | {"runs": found}, indent=2) + "\n")
+    _write(output / "report.md", page.markdown(title, blocks))
+    _write(output / "report.html", page.html(title, blocks, output))
+    return page.text(title, blocks) + f"\nreport      {output}/report.html, report.md, comparison.json, .csv, .png\n"
+
+
+def _write(path, text):
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _flat(run, score, values):
+    """A row of comparison.csv; an interval becomes two columns."""
+    row = {"run": run, "name": score}
+    for key, value in values.items():
+        row |= {f"{key}_low": value[0], f"{key}_high": value[1]} if isinstance(value, list) else {key: value}
+    return row
+
+
+def _read(name):
+    folder = OUTPUT / name
+    if not (folder / "metrics.json").is_file() or not (folder / "per_image.csv").is_file():
+        raise FileNotFoundError(f"{folder}: not scored yet; python evaluate.py --run {name} does it")
+    result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    table = pd.read_csv(folder / "per_image.csv", dtype={"id": str})
+    return Run(name, result, *summary.table_counts(table.sort_values("id", kind="stable")))
+
+
+def _check(first, other):
+    """ValueError unless both runs were scored on the same images by the same true masks."""
+    same = first.ids == other.ids and first.classes == other.classes
+    if same:
+        true, others = (np.stack([c.tp + c.fn, sum(c)]) for c in (first.counts, other.counts))
+        same = np.array_equal(true, others)
+    if not same:
+        told = "; ".join(
+            f"{run.name}: {len(run.ids)} images, split {run.result['split']}, {run.result['at']} size"
+            for run in (first, other)
+        )
+        raise ValueError(
+            f"not scored on the same true masks ({told}): score both anew, with one --split, --data and --at"
+        )
+
+
+def _compared(runs):
+    """{run: {score: {"score", "interval", "difference", "difference_interval", "p"}}}; to the first run."""
+    found, base = {}, None
+    for run in runs:
+        drawn = summary.draws(run.counts)
+        base = base or drawn
+        exact = {"per_image": summary.per_image_scores(run.counts), "pooled": summary.pooled_scores(run.counts)}
+        found[run.name] = {}
+        for key, (kind, name, _) in SCORES.items():
+            apart = drawn[kind][name] - base[kind][name]  # (draws,)
+            found[run.name][key] = {
+                "score": exact[kind][name],
+                "interval": bootstrap.interval(drawn[kind][name]),
+                "difference": exact[kind][name] - found[runs[0].name][key]["score"] if run is not runs[0] else 0.0,
+                "difference_interval": bootstrap.interval(apart),
+                "p": bootstrap.two_sided(apart),
+            }
+    return found
+
+
+# === Report ===
+
+
+def _blocks(runs, found):
+    result, first = runs[0].result, runs[0].name
+    labels = [label for *_, label in SCORES.values()]
+    scores = [
+        [name, *(f"{number(s[key]['score'])}  ({between(s[key]['interval'])})" for key in SCORES)]
+        for name, s in found.items()
+    ]
+    differences = [[name, *(_difference(s[key]) for key in SCORES)] for name, s in found.items() if name != first]
+    where = f"{result['images']} images" + f" of {result['data']}, split {result['split']}" * bool(result["split"])
+    how = [[run.name, *_settings(run.result)] for run in runs]
+    return [
+        page.Text(f"{where}, scored at the {result['at']} size."),
+        page.Heading("Scores"),
+        page.Table(["run", *labels], scores, "With 95 % intervals, 10,000 draws of the images with replacement."),
+        page.Heading(f"Differences to {first}"),
+        page.Table(
+            ["run", *labels],
+            differences,
+            "With paired 95 % intervals: every run is scored on the same draws. p: twice the share of draws on the"
+            " rarer side of 0.",
+        ),
+        page.Pictures([("comparison.png", "Scores and differences with their 95 % intervals.")]),
+        *_most_different(runs),
+        page.Heading("How the runs were scored"),
+        page.Table(["run", "threshold", "mean over poses", "clean-up"], how),
+    ]
+
+
+def _difference(values):
+    low, high = values["difference_interval"]
+    return f"{values['difference']:+.4f}  ({low:+.3f} to {high:+.3f}, p {values['p']:.3f})"
+
+
+def _settings(result):
+    threshold = result["threshold"]
+    if isinstance(threshold, dict):
+        threshold = ", ".join(f"{value:g}" for value in threshold.values())
+    return ["" if threshold is None else str(threshold), *("yes" if result[key] else "no" for key in ("tta", "clean"))]
+
+
+def _most_different(runs):
+    """The images on which the Jaccard of the runs lies farthest apart."""
+    jaccards = np.stack([metrics.jaccard(run.counts, "none").mean(axis=1) for run in runs])  # (runs, images)
+    apart = np.ptp(jaccards, axis=0)
+    chosen = [i for i in np.argsort(-apart, kind="stable")[:APART] if apart[i] > 0]
+    if not chosen:
+        return []
+    rows = [[runs[0].ids[i], *(number(value, 3) for value in jaccards[:, i])] for i in chosen]
+    return [
+        page.Heading("Where they differ most"),
+        page.Table(["image", *(run.name for run in runs)], rows, "Jaccard of single images."),
+    ]
