@@ -28,7 +28,7 @@ class Settings:
     run: str = ""
     """name of the run, also of its folders; default: the configuration file's name, else the network's"""
     data: str = "dataset_isic18"
-    """folder of prepared arrays, written by dataset_isic18.py"""
+    """folder of prepared arrays, or tfds:FOLDER/NAME@HEIGHTxWIDTH for records (datasets/records.py)"""
 
     # --- network
     model: str = "as_net"
