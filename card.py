@@ -145,7 +145,8 @@ def training(settings, facts):
         value = getattr(settings, field.name)
         default = field.default_factory() if field.default is dataclasses.MISSING else field.default
         if field.name not in ELSEWHERE and (field.name in ALWAYS or value != default):
-            rows.append((field.name.replace("_", " "), "yes" if value is True else value))
+            shown = "yes" if value is True else f"{value:g}" if isinstance(value, float) else value
+            rows.append((field.name.replace("_", " "), shown))
     if "epoch" in facts:
         rows.append(("epoch that was kept", f"{facts['epoch']}, by {settings.monitor}"))
     lines = [f"| {name} | {value} |" for name, value in rows]

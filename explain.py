@@ -106,6 +106,7 @@ def bottom(network):
         if isinstance(operation, keras.layers.InputLayer):
             continue
         before, after = keras.tree.flatten(operation.input)[0], keras.tree.flatten(operation.output)[0]
-        if len(before.shape) == len(after.shape) == 4 and after.shape[1] >= 2 * before.shape[1]:
+        larger = len(before.shape) == len(after.shape) == 4 and after.shape[1] > before.shape[1]
+        if larger and not isinstance(operation, keras.layers.ZeroPadding2D):
             return before
     return before

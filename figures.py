@@ -176,6 +176,23 @@ def heat_sheet(rows, path, title=""):
     _finish(figure, [Line2D([], [], color=PREDICTION_COLOR, label="prediction")], title, path)
 
 
+def label_sheet(rows, path, title=""):
+    """One row an image: image, mask, and the labels AdSTNet's head learns from it, the core and, as heat, the edge.
+
+    rows: iterable of (label, image uint8 (H, W, 3), mask (H, W), core (H, W), edge float32 (H, W) from 0.3 to 0.7).
+    """
+    rows = list(rows)
+    figure, grid = _sheet(rows, ("image", "mask", "core label", "edge label"), path, 1)
+    for axes, (_, _, mask, core, edge) in zip(grid, rows, strict=True):
+        for ax, picture in zip(axes[1:3], (mask, core), strict=True):
+            ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        shown = axes[3].imshow(edge, cmap="inferno", vmin=0.3, vmax=0.7)
+        for ax in (axes[0], axes[2]):
+            _outline(ax, np.asarray(mask, bool), TRUTH_COLOR, "solid")
+        figure.colorbar(shown, ax=axes[3], ticks=[0.3, 0.7])
+    _finish(figure, [Line2D([], [], color=TRUTH_COLOR, label="mask")], title, path)
+
+
 def _contours(axes, truth, prediction):
     """Outlines of masks (H, W, classes): a color for each of the two or, with several classes, for each class."""
     classes = truth.shape[-1]

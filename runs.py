@@ -33,8 +33,12 @@ def find(name=None):
 
 def settings(place):
     """The Settings of a run, from its folder or from a sealed network file."""
-    place = Path(place)
-    return config.Settings(**_sealed(place)["settings"]) if place.is_file() else config.load(place / "settings.yaml")
+    if not Path(place).is_file():
+        return config.load(Path(place, "settings.yaml"))
+    try:
+        return config.Settings(**_sealed(place)["settings"])
+    except TypeError as problem:  # a setting that this program does not know
+        raise ValueError(f"{place}: {problem}; use the version of the program that made it") from None
 
 
 def facts(place):
@@ -62,7 +66,5 @@ def _sealed(file):
         raise ValueError(f"{file} is cut off or no saved network; copy the file again")
     with zipfile.ZipFile(file) as archive:
         if not archive.comment:
-            raise ValueError(
-                f"{file} has no settings inside: use it from its run's folder, with settings.yaml beside it"
-            )
+            raise ValueError(f"{file} has no settings inside; put the settings.yaml of its run beside it")
         return json.loads(archive.comment)

@@ -5,12 +5,14 @@
     python visualize.py errors --run RUN --order worst           # missed and wrongly added pixels tinted
     python visualize.py attention --run RUN [IMAGES]             # the gates inside the network
     python visualize.py gradcam --run RUN [IMAGES]               # which places speak for the lesion
+    python visualize.py labels --data dataset_isic18             # what AdSTNet's head learns of each mask
 
 `curves` reads `output/RUN/log.csv`, which train.py writes. The others need a run scored by evaluate.py, of whose images
 they show the --count best, median or worst (--order): they read `output/RUN/metrics.json` and `per_image.csv`, the
 masks in `predictions/RUN/` and the prepared arrays. `attention` and `gradcam` also take image files, folders and
-patterns, and then need the run alone. Each writes one picture, `output/RUN/COMMAND….png` or --out FILE (.png, .pdf or
-.svg), in two seconds, those two in ten.
+patterns, and then need the run alone. `labels` needs no run: it shows --count training images of prepared data. Each
+writes one picture, `output/RUN/COMMAND….png` (`output/labels.png`) or --out FILE (.png, .pdf or .svg), in two seconds,
+`attention` and `gradcam` in ten.
 
 Attention: every gate that multiplies a map by a sigmoid, by place in the network, averaged over channels (attention
 U-Nets, LF-Net); of AS-Net the sum of the two gates of each spatial step, and the mean map of each channel step.
@@ -88,6 +90,21 @@ def heat(arguments, out):
     figures.heat_sheet(rows, out, f"{title}, {what}")
 
 
+def labels(arguments, out):
+    """AdSTNet's labels of images at even distances in the training split."""
+    from models.adstnet import labels_from_mask
+
+    split = open_split(arguments.data, "train")
+    if split.masks is None:
+        raise ValueError(f"{arguments.data}: the train split has no masks to make labels of")
+    chosen = range(0, len(split.ids), max(1, len(split.ids) // arguments.count))[: arguments.count]
+    masks = [split.masks[i][..., 0] for i in chosen]
+    rows = [
+        (split.ids[i], split.images[i], mask, *labels_from_mask(mask)) for i, mask in zip(chosen, masks, strict=True)
+    ]
+    figures.label_sheet(rows, out)
+
+
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -108,6 +125,9 @@ def parse_arguments(argv):
             command.add_argument("images", nargs="*", help="image files, folders, 'patterns*.jpg' instead")
             command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
     command.add_argument("--layers", nargs="+", default=(), help="whose maps are weighted (default: of each step)")
+    command = commands.add_parser("labels", help="image, mask, core and edge label of AdSTNet")
+    command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
+    command.add_argument("--count", type=positive, default=4, help="rows, one an image (default 4)")
     for command in commands.choices.values():
         command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
     return parser.parse_args(argv)
@@ -120,6 +140,9 @@ def main(argv=None):
             out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
             logs = [Path("output") / run / "log.csv" for run in arguments.run]
             figures.curves(logs, out, ", ".join(arguments.run))
+        elif arguments.command == "labels":
+            out = arguments.out or Path("output") / "labels.png"
+            labels(arguments, out)
         else:
             name = arguments.command + ("" if getattr(arguments, "images", None) else f"_{arguments.order}")
             out = arguments.out or Path("output") / arguments.run / f"{name}.png"

@@ -57,3 +57,11 @@ def test_masks_come_back_as_written(tmp_path):
 def test_write_png_keeps_red_red(tmp_path):
     drawing.write_png(tmp_path / "red.png", np.full((4, 4, 3), (255, 0, 0), np.uint8))
     assert cv2.imread(tmp_path / "red.png")[0, 0].tolist() == [0, 0, 255]  # OpenCV reads blue, green, red
+
+
+def test_errors_by_value():
+    image = np.full((1, 4, 3), 100, np.uint8)
+    truth, found = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
+    missed, added = [[round(0.35 * 100 + 0.65 * v - 0.5) for v in c] for c in ((0, 114, 178), (213, 94, 0))]
+    picture = drawing.errors(image, truth, found)[0]
+    assert np.abs(picture - np.array([[100] * 3, missed, added, [100] * 3])).max() <= 1

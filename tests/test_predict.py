@@ -1,6 +1,7 @@
 """Masks for image files: size, orientation, measures, bad files, interruption, the library call."""
 
 import csv
+import dataclasses
 import json
 import os
 import struct
@@ -13,6 +14,8 @@ import pytest
 
 import config
 import predict
+import runs
+from predict import load_predictor as load
 from runs import BEST
 
 SIZE = (12, 16)
@@ -224,9 +227,62 @@ def test_five_attributes():
     }
 
 
+def test_classes_and_best_thresholds_are_those_of_the_run():
+    save_run(classes=2)
+    image = np.full((24, 32, 3), (140, 0, 0), np.uint8)  # probability 1 / (1 + exp(-20 (140/255 - 0.5))) = 0.727
+    assert load("tiny")(image)[0].all()
+    with pytest.raises(ValueError, match=r"tiny has no best threshold for class0, class1 yet: python evaluate\.py"):
+        load("tiny", threshold="best")
+    runs.note(BEST / "tiny", classes=["nevus", "scale"], thresholds={"nevus": 0.7, "scale": 0.75})
+    assert load("tiny").classes == ["nevus", "scale"]
+    mask, probabilities = load("tiny", threshold="best")(image)
+    np.testing.assert_allclose(probabilities, 0.727, atol=1e-3)
+    assert mask[..., 0].all() and not mask[..., 1].any()
+    save("a.png", image)
+    predict.main(["a.png", "--threshold", "best"])
+    assert [row["area_percent"] for row in rows_of()] == ["100.0000", "0.0000"]
+
+
+def test_the_network_file_alone_is_enough(tmp_path):
+    save_run()
+    sealed = tmp_path / "handed_on.keras"
+    sealed.write_bytes((BEST / "tiny" / "model.keras").read_bytes())
+    with pytest.raises(ValueError, match=r"handed_on\.keras has no settings inside"):
+        load(sealed)
+    runs.seal(sealed, config.Settings(run="tiny", normalize="unit", threshold=0.9), classes=["spot"])
+    alone = load(str(sealed))
+    assert (alone.name, alone.classes, alone.thresholds, alone.size) == ("handed_on", ["spot"], [0.9], SIZE)
+    np.testing.assert_array_equal(alone(picture())[1], load("tiny")(picture())[1])
+    save("a.png", picture())
+    predict.main(["a.png", "--run", str(sealed)])
+    assert rows_of("predictions/handed_on_images")[0]["class"] == "spot"
+    assert load(BEST / "tiny" / "model.keras").classes == ["lesion"]  # the folder has the settings
+
+
+def test_clean_up_by_switch():
+    save_run()
+    image = picture()
+    image[100:110, 100:110, 0] = 255
+    parts = {}
+    for clean in (None, True):
+        parts[clean] = cv2.connectedComponents(load("tiny", clean=clean)(image)[0][..., 0].view(np.uint8))[0] - 1
+    assert parts == {None: 2, True: 1}
+
+
+def test_hair_is_removed_if_it_was_in_training(monkeypatch):
+    save_run()
+    settings = config.load(BEST / "tiny" / "settings.yaml")
+    config.save(dataclasses.replace(settings, remove_hair=True), BEST / "tiny" / "settings.yaml")
+    monkeypatch.setattr(predict.hair, "remove", lambda image: np.full_like(image, (255, 0, 0)))
+    assert load("tiny")(picture())[0].all()
+    save("a.png", picture())
+    predict.main(["a.png"])
+    assert rows_of()[0]["area_percent"] == "100.0000"
+
+
 def test_as_a_library():
     save_run()
-    predictor = predict.Predictor("tiny")
+    predictor = load("tiny")
     mask, probabilities = predictor(picture())
     assert mask.shape == probabilities.shape == (120, 160, 1)
     assert mask.dtype == bool and probabilities.dtype == np.float32

@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from test_drawing import disk
 from test_figures import has_color, write_log
 
+import config
 import drawing
 import figures
+import runs
 import visualize
 from datasets.prepared import Writer
 
@@ -27,24 +30,65 @@ def test_curves_of_two_runs_from_the_command_line(tmp_path, monkeypatch, capsys)
         visualize.main(["curves", "--run", "c"])
 
 
-def test_samples_from_the_command_line(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    """A folder with prepared arrays and the scored run `r` of a network that finds what is dark."""
     monkeypatch.chdir(tmp_path)
     ids = ["007", "008", "009"]  # must not be read as numbers
+    image = np.where(disk()[..., None], np.uint8((90, 60, 50)), np.uint8((220, 180, 160)))
     with Writer("data", {"dataset": "tiny", "task": 1}, (48, 64), ["lesion"]) as writer:
         for name in ids:
-            writer.add("test", name, np.full((48, 64, 3), 180, np.uint8), disk()[..., None].astype(np.uint8), (48, 64))
-    with pytest.raises(SystemExit, match=r"the run is not scored yet; python evaluate\.py --run r does it"):
-        visualize.main(["samples", "--run", "r"])
+            writer.add("test", name, image, disk()[..., None].astype(np.uint8), (48, 64))
     for folder in ("output/r", "predictions/r"):
         Path(folder).mkdir(parents=True)
     Path("output/r/metrics.json").write_text(json.dumps({"data": "data", "split": "test"}))
     pd.DataFrame({"id": ids, "jaccard": [0.9, 0.2, 0.5]}).to_csv("output/r/per_image.csv", index=False)
     for name in ids:
-        drawing.write_masks("predictions/r", name, disk(x=20)[..., None], ["lesion"])
+        drawing.write_masks("predictions/r", name, disk(x=24)[..., None], ["lesion"])
+    inputs = keras.Input((48, 64, 3))
+    gate = keras.layers.Activation("sigmoid", name="left_gate_sigmoid")(keras.layers.Conv2D(1, 1, name="maps")(inputs))
+    head = keras.layers.Conv2D(1, 1, name="head", kernel_initializer="ones")
+    folder = runs.BEST / "r"
+    folder.mkdir(parents=True)
+    network = keras.Model(inputs, head(gate))
+    network.get_layer("maps").set_weights([np.full((1, 1, 3, 1), -10, "float32"), np.full(1, 15, "float32")])
+    network.save(folder / "model.keras")
+    config.save(config.Settings(run="r", data="data", normalize="unit"), folder / "settings.yaml")
+
+
+def test_samples(scored, capsys):
     visualize.main(["samples", "--run", "r", "--order", "worst", "--count", "2", "--out", "two.png"])
     visualize.main(["samples", "--run", "r"])
     assert capsys.readouterr().out == "two.png\noutput/r/samples_worst.png\n"
     assert cv2.imread("output/r/samples_worst.png").shape[0] > 1.2 * cv2.imread("two.png").shape[0]
+
+
+def test_errors_are_tinted(scored, capsys):
+    visualize.main(["errors", "--run", "r", "--count", "1", "--order", "best"])
+    assert capsys.readouterr().out == "output/r/errors_best.png\n"
+    for color, grey in ((drawing.MISSED, 68), (drawing.ADDED, 190)):  # of the lesion and of the skin
+        assert has_color("output/r/errors_best.png", color)  # in the legend
+        tint = [round(0.65 * int(color[i : i + 2], 16) + 0.35 * grey) for i in (1, 3, 5)]
+        assert has_color("output/r/errors_best.png", "#{:02x}{:02x}{:02x}".format(*tint), 4)
+
+
+def test_heat(scored, capsys):
+    for command in (["gradcam"], ["gradcam", "--layers", "maps"], ["attention"]):
+        visualize.main([*command, "--run", "r", "--count", "2", "--out", "heat.png"])
+        picture = cv2.imread("heat.png")
+        assert picture.std() > 20
+        Path("heat.png").unlink()
+    cv2.imwrite("own.png", np.full((90, 70, 3), 128, np.uint8))
+    visualize.main(["gradcam", "own.png", "--run", "r"])
+    assert capsys.readouterr().out == "heat.png\n" * 3 + "output/r/gradcam.png\n"
+    with pytest.raises(SystemExit, match="error: r has no class 'nevus'; there are: lesion"):
+        visualize.main(["gradcam", "own.png", "--run", "r", "--class", "nevus"])
+
+
+def test_scores_of_other_images_are_refused(scored):
     pd.DataFrame({"id": ["x"], "jaccard": [1]}).to_csv("output/r/per_image.csv", index=False)
     with pytest.raises(SystemExit, match=r"not the images of output/r/per_image\.csv"):
         visualize.main(["samples", "--run", "r"])
+    Path("output/r/metrics.json").unlink()
+    with pytest.raises(SystemExit, match=r"the run is not scored yet; python evaluate\.py --run r does it"):
+        visualize.main(["errors", "--run", "r"])
