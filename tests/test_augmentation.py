@@ -223,4 +223,4 @@ def test_preview(discs, tmp_path, monkeypatch):
     augmentation.main(["--preview", "--data", str(discs), "--out", "sheet.png"])
     sheet = cv2.imread("sheet.png")
     assert sheet.shape[0] > 1000 and sheet.std() > 10
-    assert augmentation.examples(tmp_path, 1)[0].shape == (1, 192, 256, 3)  # a phantom, where there is no folder
+    assert augmentation.examples(tmp_path)[0].shape == (4, 192, 256, 3)  # a phantom, where there is no folder
