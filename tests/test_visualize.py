@@ -92,3 +92,16 @@ def test_scores_of_other_images_are_refused(scored):
     Path("output/r/metrics.json").unlink()
     with pytest.raises(SystemExit, match=r"the run is not scored yet; python evaluate\.py --run r does it"):
         visualize.main(["errors", "--run", "r"])
+
+
+def test_labels_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Writer("data", {"dataset": "tiny", "task": 1}, (48, 64), ["lesion"]) as writer:
+        for name in ("a", "b", "c"):
+            mask = disk()[..., None].astype(np.uint8)
+            writer.add("train", name, np.full((48, 64, 3), 180, np.uint8), mask, (48, 64))
+    visualize.main(["labels", "--data", "data", "--count", "2"])
+    visualize.main(["labels", "--data", "data", "--out", "three.png"])
+    assert capsys.readouterr().out == "output/labels.png\nthree.png\n"
+    assert cv2.imread("three.png").shape[0] > 1.2 * cv2.imread("output/labels.png").shape[0]
+    assert has_color("three.png", figures.TRUTH_COLOR)
