@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from miniature import picture, save, square
+from miniature import SIZE, picture, save, square
 from PIL import Image
 
 from datasets import __main__
@@ -103,3 +103,27 @@ def test_one_class_may_have_its_own_name(tmp_path):
     assert open_split(tmp_path / "out", "train").masks.shape == (6, 24, 32, 1)
     assert read_meta(tmp_path / "out")["classes"] == ["nail"]
     assert np.array_equal(source_masks(tmp_path / "out", "train")(5)[..., 0], square(9) // 255)
+
+
+@pytest.mark.slow
+def test_train_evaluate_and_predict_with_no_code(tmp_path, monkeypatch):
+    import evaluate
+    import predict
+    import train
+
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data", {"train": 8, "val": 2, "test": 3})
+    for n, path in enumerate(sorted((tmp_path / "data").glob("*/masks/*.png"))):
+        save(path, index_values(n))
+    prepare(tmp_path, "--index-classes", "nail,hair")
+    small = ["--model", "unet", "--options.width", "4", "--options.depth", "2", "--epochs", "1", "--batch_size", "4"]
+    train.main(["--data", "out", "--run", "own", *small])
+    evaluate.main(["--run", "own", "--split", "test"])
+    predict.main(["data/test/images", "--run", "own", "--out", "masks"])
+    assert (tmp_path / "output/own/metrics.json").is_file()
+    for n in range(3):
+        files = sorted((tmp_path / "masks").glob(f"photo {n}_*.png"))
+        assert len(files) == 2  # a class each
+        for file in files:
+            mask = np.array(Image.open(file))
+            assert mask.shape == SIZE and set(np.unique(mask)) <= {0, 255}
