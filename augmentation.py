@@ -191,6 +191,7 @@ def recolor(images, draws, settings):
     Args:
         draws: (B, 5) float32 in [-1, 1).
     """
+    height, width = images.shape[1:3]
     bright, contrast, saturation, hue, lamp = tf.unstack(draws, axis=1)
     contrast = 1 + contrast * settings.contrast
     saturation = 1 + saturation * settings.saturation
@@ -201,12 +202,13 @@ def recolor(images, draws, settings):
     if settings.color_constancy:
         chosen = (lamp + 1) / 2 < settings.color_constancy
         matrix *= tf.where(chosen[:, None], shades_of_grey(images), 1.0)[:, None]
-    mean = tf.linalg.matvec(matrix, tf.reduce_mean(images, axis=(1, 2)))  # (B, 3), contrast leaves it
+    flat = tf.reshape(images, (-1, height * width, 3))  # (B, H * W, 3)
+    mean = tf.matmul(tf.ones((1, height * width)) / (height * width), flat)  # (B, 1, 3)
+    mean = tf.linalg.matvec(matrix, mean[:, 0])  # (B, 3), contrast leaves it
     offset = (1 - contrast)[:, None] * mean + 255 * (bright * settings.brightness)[:, None]  # (B, 3)
-    matrix *= contrast[:, None, None]
-    flat = tf.reshape(images, (-1, images.shape[1] * images.shape[2], 3))  # (B, H * W, 3)
-    flat = tf.matmul(flat, matrix, transpose_b=True) + offset[:, None]
-    return tf.reshape(tf.clip_by_value(flat, 0.0, 255.0), tf.shape(images))
+    flat = tf.matmul(flat, matrix * contrast[:, None, None], transpose_b=True)
+    rows = tf.reshape(flat, (-1, height, width * 3)) + tf.tile(offset, (1, width))[:, None]  # adding whole rows is fast
+    return tf.reshape(tf.clip_by_value(rows, 0.0, 255.0), tf.shape(images))
 
 
 def shades_of_grey(images):
