@@ -5,6 +5,7 @@
     python evaluate.py --run isic18_cpu --split test --no-tta --no-clean    # the bare network, whatever the run says
     python evaluate.py --run isic18_cpu --split test --threshold best       # the best threshold on validation
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
+    python evaluate.py --run isic18_adstnet --split test --output head      # the map of AdSTNet's head, for once
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
     python evaluate.py --compare unet as_net unet+as_net # scored runs side by side, with paired intervals
     python evaluate.py --masks DIR --truth DIR --task 1 --run theirs        # mask files of any tool
@@ -20,7 +21,8 @@ Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of t
     output/RUN/worst/                  the 20 worst images
     predictions/RUN/<id>_segmentation.png     masks, 0 and 255
 
-and beside the run its scores and, from validation images, its best thresholds, in run.json and the model card.
+and beside the run its scores and, from validation images, its best thresholds, in run.json and the model card. What
+the head of AdSTNet gives, --output head, is scored under the name RUN_head and not kept with the run.
 
 Scoring is done at the size of the true mask files: probabilities are resized bilinearly, then thresholded and cleaned.
 `--at network` does it at the size of the prepared arrays, which needs no original files. There are two kinds of scores.
@@ -41,6 +43,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import keras
+
 import card
 import drawing
 import model
@@ -67,6 +71,16 @@ def check_fit(network, split, root):
             f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
             " name data of the same task with --data"
         )
+
+
+def load(folder, part):
+    """The network of a run: "backbone" is what it deploys, "head" the binary map of the head it was trained with."""
+    if part == "backbone":
+        return model.load(folder / "model.keras")
+    network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
+    if network is None or not isinstance(network.output, dict):
+        raise ValueError(f"run '{folder.name}' was not trained with a head: score it with --output backbone")
+    return keras.Model(network.input, network.output["binary"], name=network.name)
 
 
 def truth(root, name, split, at):
@@ -102,25 +116,25 @@ def thresholds(wanted, folders, settings, classes):
 
 def evaluate(
     run=None, split="val", data=None, threshold=None, batch_size=None, tta=None, clean=None,
-    at="source", ensemble=(), boundary=False,
+    at="source", ensemble=(), boundary=False, part="backbone",
 ):  # fmt: skip
     """Score one split with a run of checkpoint_best/ and write every file.
 
     run: None is the newest. ensemble: names of several runs instead, whose probabilities are averaged; the first one's
     settings hold. data, threshold, batch_size, tta, clean: None means the run's own; threshold may be "best". at:
-    "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart. Returns the
-    contents of metrics.json, or None for a split without masks. Raises ValueError and FileNotFoundError that say what
-    to do.
+    "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart. part:
+    "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without masks.
+    Raises ValueError and FileNotFoundError that say what to do.
     """
     # 1. open the runs and the data
     folders = [runs.find(name) for name in ensemble or [run]]
     changes = {"data": data, "tta": tta, "clean": clean, "threshold": None if threshold == "best" else threshold}
     changes = {name: value for name, value in changes.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
-    first, name = settings[0], "+".join(folder.name for folder in folders)
+    first, name = settings[0], "+".join(folder.name for folder in folders) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
     chosen = thresholds(threshold, folders, first, images.classes)
-    networks = [(model.load(folder / "model.keras"), each) for folder, each in zip(folders, settings, strict=True)]
+    networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
         check_fit(network, images, first.data)
     options = stream.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
@@ -148,7 +162,7 @@ def evaluate(
 
     values = dataclasses.asdict(first)
     text = outputs.write(output, result, scored, table, images.ids, images.classes, values, samples)
-    if len(folders) == 1:
+    if len(folders) == 1 and part == "backbone":
         remember(folders[0], result, own_data=data is None)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
@@ -199,6 +213,8 @@ def parser():
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")
     parser.add_argument("--threshold", type=probability, help="from which a pixel counts, or best (default: the run's)")
+    parts = {"dest": "part", "choices": ("backbone", "head"), "default": "backbone"}
+    parser.add_argument("--output", **parts, help="whose map, where a network was trained with a head (AdSTNet)")
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     flag = {"action": argparse.BooleanOptionalAction, "default": None}
     parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
@@ -221,7 +237,7 @@ def main(argv=None):
                 raise ValueError("mask files need all of --masks DIR, --truth DIR and --run NAME")
             evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
         else:
-            names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary")
+            names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
             ensemble = given.runs.split(",") if given.runs else ()
             evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})
     except (ValueError, OSError) as problem:

@@ -1,10 +1,17 @@
 """The training steps of AdSTNet and JAAL-Net: by hand, on two devices, in half precision, saved and loaded."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import config
 import model
 from loss import BCE, Dice
 from metrics import ImageDice
@@ -257,3 +264,27 @@ def test_overlap_losses_on_the_backbones_map():
     logs = network.evaluate(data(network), return_dict=True, verbose=0)
     expected = float(np.mean(Dice().call(labels["mask"], network(images)["logits"])))
     assert logs["backbone_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
+    """The backbone and the head of AdSTNet, and JAAL-Net's generator."""
+    networks = {"adstnet": {"width": 4}, "jaal_net": {"width": 4, "discriminator_width": 4}}
+    for name, options in networks.items():
+        folder = tmp_path / "checkpoint_best" / name
+        kind = model.REGISTRY[name].normalization
+        config.save(config.Settings(run=name, model=name, data=str(discs), normalize=kind), folder / "settings.yaml")
+        network = model.build(name, (32, 48, 3), **options)
+        network.save(folder / "training.keras")
+        network.deploy().save(folder / "model.keras")
+    code = (
+        "import evaluate\n"
+        "for run, part in (('adstnet', 'backbone'), ('adstnet', 'head'), ('jaal_net', 'backbone')):\n"
+        "    evaluate.main(['--run', run, '--split', 'test', '--at', 'network', '--output', part])\n"
+        "evaluate.main(['--run', 'jaal_net', '--output', 'head'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "error: run 'jaal_net' was not trained with a head: score it with --output backbone" in done.stderr
+    scores = [json.loads((tmp_path / f"output/{run}/metrics.json").read_text()) for run in ("adstnet", "adstnet_head")]
+    assert scores[0]["per_image"] != scores[1]["per_image"]
+    assert (tmp_path / "output/jaal_net/metrics.json").is_file()
