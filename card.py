@@ -104,14 +104,20 @@ def scores(name, facts):
     results = facts.get("results")
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
-    lines += [f"| images | scored at | threshold | {' | '.join(SCORES)} |", "|" + "---|" * (3 + len(SCORES))]
+    lines += [f"| images | scored at | threshold | options | {' | '.join(SCORES)} |", "|" + "---|" * (4 + len(SCORES))]
     for split, result in results.items():
         cells = [f"{split} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
+        cells.append(", ".join(name for name in ("tta", "clean") if result.get(name)) or "none")
         cells += [score_text(result, *place) for place in SCORES.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "Means over images, except the pooled one, in which all pixels count together; in brackets bootstrap"]
-    lines += [f"intervals of 95 % over images. More, with pictures: `output/{name}/report.html`."]
-    return "\n".join(lines)
+    return (
+        "\n".join(lines)
+        + f"""
+
+Means over images, except the pooled one, in which all pixels count together; in brackets bootstrap intervals of 95 %
+over images. Options: `tta`, mean over mirrored and turned copies; `clean`, the largest part of each mask, its holes
+filled. More, with pictures: `output/{name}/report.html`."""
+    )
 
 
 def score_text(result, kind, name):

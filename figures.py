@@ -260,23 +260,29 @@ def curves(log_csv, png, title=""):
         panels = {"loss": ["val_loss", "loss"], "mean over images": scores, "learning rate": ["learning_rate"]}
         colors = {name: PALETTE[k] for k, names in enumerate((scores[:2], scores[2:])) for name in names}
     else:
-        panels = {f"validation {name}": [f"val_{name}"] for name in ("loss", "dice", "jaccard")}
+        panels = {f"validation {_title(name)}": [f"val_{name}"] for name in ("loss", "dice", "jaccard")}
     figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
     for axes, (label, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for k, (path, log) in enumerate(zip(paths, logs, strict=True)):
             for column in columns:
-                name = column.replace("val_", "validation ") if len(paths) == 1 else path.parent.name
+                name = _title(column) if len(paths) == 1 else path.parent.name
                 color = colors.get(column, PALETTE[0]) if len(paths) == 1 else PALETTE[k % len(PALETTE)]
                 _draw_column(axes, log, column, name, color)
         _tidy(axes)
         axes.set(xlabel="epoch", title=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if label == "learning rate":
-            axes.set_yscale("log")
+            axes.set_yscale("log", nonpositive="mask")  # a schedule may end at 0
         elif axes.get_lines():
             axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title)
     _save(figure, png)
+
+
+def _title(column):
+    """Name of a column of the log for people."""
+    names = {"dice": "Dice", "jaccard": "Jaccard"}
+    return f"validation {_title(column[4:])}" if column.startswith("val_") else names.get(column, column)
 
 
 def _draw_column(axes, log, column, label, color):

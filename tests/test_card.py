@@ -12,7 +12,8 @@ from runs import BEST
 
 SCORES = {"jaccard": 0.82, "thresholded_jaccard": 0.78, "dice": 0.89}
 RESULT = {
-    "images": 300, "at": "source", "threshold": 0.5, "per_image": SCORES, "pooled": {"jaccard": None},
+    "images": 300, "at": "source", "threshold": 0.5, "tta": True, "clean": False,
+    "per_image": SCORES, "pooled": {"jaccard": None},
     "intervals": {"per_image": {"jaccard": [0.801, 0.8371], "dice": [None, None]}, "pooled": {}},
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ def test_with_all_facts(run):
     text = (run / "README.md").read_text(encoding="utf-8")
     cells = table(text)
     assert cells["test (300)"] == [
-        "source size", "0.5", "0.820 (0.801 to 0.837)", "0.780", "0.890", "undefined",
+        "source size", "0.5", "tta", "0.820 (0.801 to 0.837)", "0.780", "0.890", "undefined",
     ]  # fmt: skip
     assert "ISIC 2018 Task 1" in cells["set"][0] and "Codella" in cells["to be cited"][0]
     assert (cells["terms"], cells["images"]) == (["CC BY-NC 4.0"], ["2,194 train, 100 val"])
