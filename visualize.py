@@ -27,6 +27,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import cv2
 import pandas as pd
 
 import figures
@@ -60,6 +61,17 @@ def sheet(arguments, out):
     draw(rows, out, split.classes, title)
 
 
+def own_pictures(patterns, size):
+    """(name, image uint8 (h, w, 3)) of each file. ValueError names the one that cannot be read."""
+    import predict
+
+    for path in predict.find_images(patterns):
+        try:
+            yield path.name, predict.decode_upright(path.read_bytes(), size)[0]
+        except (ValueError, cv2.error) as problem:
+            raise ValueError(f"{path}: {problem}") from None
+
+
 def heat(arguments, out):
     """Attention or Grad-CAM, of image files or of images of a scored run."""
     import explain  # needs TensorFlow, which takes seconds to come
@@ -67,8 +79,7 @@ def heat(arguments, out):
 
     predictor = predict.load_predictor(arguments.run)
     if arguments.images:
-        paths = predict.find_images(arguments.images)
-        pictures = [(path.name, predict.decode_upright(path.read_bytes(), predictor.size)[0]) for path in paths]
+        pictures = own_pictures(arguments.images, predictor.size)
         title = arguments.run
     else:
         rows, _, title = chosen_rows(arguments.run, arguments.order, arguments.count)
