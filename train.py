@@ -106,6 +106,8 @@ def compiled(settings, split, steps):
     if settings.weights is not None:
         options["weights"] = settings.weights
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
+    if settings.mixup and hasattr(network, "deploy"):
+        raise ValueError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
     if isinstance(network.output, dict):
         raise ValueError(f"{settings.model} gives several maps and needs a training step that is not there yet")
     if network.output_shape[1:] != split.masks.shape[1:]:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import augmentation
+import train
 from augmentation import augment, geometry, recolor, warp
 from config import Settings
 from datasets.prepared import open_split
@@ -224,3 +225,10 @@ def test_preview(discs, tmp_path, monkeypatch):
     sheet = cv2.imread("sheet.png")
     assert sheet.shape[0] > 1000 and sheet.std() > 10
     assert augmentation.examples(tmp_path)[0].shape == (4, 192, 256, 3)  # a phantom, where there is no folder
+
+
+def test_mixup_is_refused_where_masks_must_be_hard(discs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for chosen in (["--model", "unet", "--loss", "dice + lovasz"], ["--model", "jaal_net", "--loss", "bce"]):
+        with pytest.raises(SystemExit, match=r"masks of \{0, 1\}, and mixup makes soft ones: use cutmix"):
+            train.main(["--data", str(discs), "--mixup", "0.4", *chosen])
