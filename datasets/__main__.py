@@ -74,7 +74,7 @@ def main(argv=None):
         return
     own = folder.declaration(args.classes, args.index_classes)
     declarations = [own if name == "folder" else TABLE[name] for name in chosen]
-    if declarations[0].name == "synthetic":
+    if "synthetic" in [one.name for one in declarations]:
         draw(args.count, args)
     if args.records:
         write_records(chosen[0], declarations[0], args)

@@ -28,11 +28,14 @@ def distances(prints, others):
     return (BITS - prints @ others.T) / 2
 
 
-def groups(prints, bound=BOUND):
-    """int (N,): a number for each fingerprint of `prints` (N, BITS), the same for near-copies and copies of these."""
-    label = np.arange(len(prints))
+def groups(prints, known=None):
+    """int (N,): a number for each fingerprint of `prints` (N, BITS), the same for near-copies and copies of these.
+
+    known: (N,) numbers that are the same for pictures that belong together anyhow.
+    """
+    label = np.arange(len(prints)) if known is None else np.array(known)
     for start in range(0, len(prints), 1024):  # rows at a time: the whole table of 10,000 pictures takes 400 MB
-        rows, columns = np.nonzero(distances(prints[start : start + 1024], prints) <= bound)
+        rows, columns = np.nonzero(distances(prints[start : start + 1024], prints) <= BOUND)
         for one, other in zip(rows + start, columns, strict=True):
             if one < other and label[one] != label[other]:
                 label[label == label[other]] = label[one]

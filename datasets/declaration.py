@@ -52,6 +52,8 @@ class Declaration:
     mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem.
     archives: those that --download fetches; empty if they are to be had by hand only, from the homepage.
     index_classes: names of the classes where one mask file holds all, the first as value 1, the second as 2 …
+    lesion_table: (file, column of image ids, column of lesion ids) of a table beside the folders or archives, if the
+    set has one; it keeps the images of a lesion together. `file` may have wildcards.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Declaration:
     homepage: str
     archives: tuple[Archive, ...]
     index_classes: tuple[str, ...] = ()
+    lesion_table: tuple[str, str, str] | None = None
 
     @property
     def classes(self):

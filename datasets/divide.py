@@ -1,5 +1,8 @@
 """Seeded splits for data sets that have no official ones: folds with near-copies together, alike in lesion area."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 
 
@@ -28,3 +31,28 @@ def splits(fold, count, chosen):
     test, val = chosen - 1, chosen % count
     parts = {"train": (fold != test) & (fold != val), "val": fold == val, "test": fold == test}
     return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
+
+
+def read_lesions(table, place):
+    """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
+
+    ValueError: the file is no such table.
+    """
+    if table is None:
+        return {}
+    pattern, image, lesion = table
+    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file()):
+        with open(path, newline="", encoding="utf-8") as file:
+            tabs = "\t" in file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
+            try:
+                return {row[image]: row[lesion] for row in rows}
+            except (KeyError, UnicodeDecodeError, csv.Error) as error:
+                raise ValueError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+    return {}
+
+
+def numbered(names):
+    """int (N,): the same number for the same name."""
+    return np.unique(names, return_inverse=True)[1]

@@ -1,6 +1,7 @@
 """HAM10000: 10,015 dermoscopic images with lesion masks; no official splits.
 
-Some lesions were photographed more than once, and the file names do not tell: seeded splits may share such a lesion.
+Some 2,500 images show a lesion that another image shows too, and only HAM10000_metadata.csv (or .tab) tells: put it
+beside the folders or archives, and seeded splits keep the images of a lesion together.
 """
 
 from datasets.declaration import Archive, Declaration, Part
@@ -27,6 +28,7 @@ DATASET = Declaration(
     citation="Tschandl et al., The HAM10000 dataset, Scientific Data 5:180161, 2018; masks: Tschandl et al., "
     "Human-computer collaboration for skin cancer recognition, Nature Medicine 26, 2020",
     homepage="https://doi.org/10.7910/DVN/DBW86T",
+    lesion_table=("HAM10000_metadata*", "image_id", "lesion_id"),
     archives=(
         Archive("HAM10000_images_part_1.zip", f"{_FILES}/3172585", None, None),
         Archive("HAM10000_images_part_2.zip", f"{_FILES}/3172584", None, None),

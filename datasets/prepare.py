@@ -118,6 +118,7 @@ class Listed:
             raise FileNotFoundError(_nothing(declaration, place))
         self.notes += [f"no {split} split: its folder holds no images" for split in empty]
         self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
+        self.lesions = divide.read_lesions(declaration.lesion_table, place)
         kind = "archives" if archives else "folders"
         self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(place).resolve())}
         if declaration.name == "folder":
@@ -140,15 +141,19 @@ class Listed:
             pairs.append(pair)
             areas.append(loaded.mask.mean())
             prints.append(loaded.fingerprint)
-        same = groups(np.array(prints)) if prints else np.empty(0, int)
+        lesions = divide.numbered([self.lesions.get(pair.id, pair.id) for pair in pairs])
+        same = groups(np.array(prints), lesions)
         divided = divide.splits(divide.folds(areas, same, folds, seed), folds, fold)
         self.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
         self.problems = {"train": self.problems["all"]}
-        together = len(same) - len(set(same.tolist()))
+        kinds = "near-copies and images of one lesion" if self.lesions else "near-copies"
         self.notes.append(
             f"no official splits: divided by lesion area with seed {seed}, fold {fold} of {folds} for test, the next "
-            f"for val; {together} near-copies are on the side of their like"
+            f"for val; kept together: {len(pairs) - len(set(same.tolist()))} {kinds}"
         )
+        if self.declaration.lesion_table and not self.lesions:
+            table = self.declaration.lesion_table[0].replace("*", ".csv")
+            self.notes.append(f"images of one lesion may be on different sides: {table} is not there to tell of them")
 
 
 def _nothing(declaration, place):
@@ -203,7 +208,7 @@ def _fingerprint(sets, settings):
     """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
     for one in sets:
-        digest.update(repr((one.origin, one.problems)).encode())
+        digest.update(repr((one.origin, one.problems, one.lesions)).encode())
         for split, found in one.pairs.items():
             for pair in found:
                 files = [pair.image, *(file for group in pair.masks or () for file in group)]

@@ -174,6 +174,15 @@ def test_a_bad_file_in_a_divided_set(tmp_path):
     assert len(skipped) == 2 and any("4.png: not an image" in message for message in skipped)
 
 
+def test_phantoms_are_a_data_set_too(tmp_path):
+    arguments = ["--count", "3", "--root", str(tmp_path), "--size", "24x32"]
+    __main__.main(["synthetic", *arguments])
+    meta = prepared.read_meta(tmp_path)
+    assert meta["counts"] == {"train": 3, "val": 1, "test": 1} and meta["licence"] == "none needed"
+    __main__.main(["synthetic_task2", *arguments])
+    assert prepared.open_split(tmp_path, "train").masks.shape == (3, 24, 32, 5)
+
+
 def test_nothing_left_of_a_divided_set(tmp_path):
     save(tmp_path / "raw" / "images" / "a.png", picture(1))
     save(tmp_path / "raw" / "masks" / "b.png", square(1))

@@ -116,8 +116,32 @@ def test_near_copies_do_not_straddle_own_splits(tmp_path):
             assert split_of[f"{n:03}"] == split_of[f"{40 + n:03}"]
         tested += [id for id, split in split_of.items() if split == "test"]
         meta = prepared.read_meta(tmp_path / "out")
-        assert meta["near_copies"] == [] and "20 near-copies" in " ".join(meta["notes"])
+        assert meta["near_copies"] == [] and "kept together: 20 near-copies" in " ".join(meta["notes"])
     assert sorted(tested) == sorted(split_of)
+
+
+@pytest.mark.parametrize(("name", "comma", "quote"), [("metadata.csv", ",", ""), ("metadata.tab", "\t", '"')])
+def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, quote, capsys):
+    raw, lines = tmp_path / "raw", [("lesion_id", "image_id", "dx")]
+    for n in range(40):
+        save(raw / "HAM10000_images_part_1" / f"ISIC_{n:07d}.jpg", lesion(n))
+        (raw / "HAM10000_images_part_2").mkdir(exist_ok=True)
+        mask = raw / "HAM10000_segmentations_lesion_tschandl" / f"ISIC_{n:07d}_segmentation.png"
+        save(mask, square(n % 12, (HEIGHT, WIDTH)))
+        lines.append((f"{quote}HAM_{n % 20:07d}{quote}", f"{quote}ISIC_{n:07d}{quote}", "nv"))
+    arguments = ["ham10000", "--folders", str(raw), "--root", str(tmp_path / "out"), "--size", "48x64"]
+    __main__.main(arguments)
+    assert "images of one lesion may be on different sides: HAM10000_metadata.csv is not" in capsys.readouterr().out
+    (raw / f"HAM10000_{name}").write_text("\n".join(map(comma.join, lines)) + "\n")
+    for seed in ("0", "1", "2"):
+        __main__.main([*arguments, "--seed", seed])
+        assert "kept together: 20 near-copies and images of one lesion" in capsys.readouterr().out
+        split_of = {id: split for split, members in ids(tmp_path / "out").items() for id in members}
+        assert len(split_of) == 40
+        assert all(split_of[f"ISIC_{n:07d}"] == split_of[f"ISIC_{n + 20:07d}"] for n in range(20))
+    (raw / f"HAM10000_{name}").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"HAM10000_metadata.* is no table with columns image_id and lesion_id"):
+        __main__.main(arguments)
 
 
 def test_folds_are_only_for_data_without_splits(tmp_path, capsys):
