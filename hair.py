@@ -20,12 +20,17 @@ import numpy as np
 WIDTH, LINE, SHORTEST, MESH = 0.027, 0.085, 0.14, 0.07
 DEPTH, FAINT = 8, 5  # grey levels that a hair is darker than what lies beside it: where it is found, to its border
 ANGLES = 12
+LARGE = 512  # pixels; the hairs of images whose sides are longer than that are looked for at this shorter side
 MOST = 0.4  # share of the image; with more hair than that, too little skin is seen to fill it from
 
 
 def find(image):
     """Where the hairs are: uint8 (H, W, 3) RGB -> uint8 (H, W), 255 on a hair and its soft border, else 0."""
     unit = min(image.shape[:2])
+    if unit > LARGE:
+        height, width = (round(side * LARGE / unit) for side in image.shape[:2])
+        found = find(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+        return cv2.resize(found, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     # 1. Black-hat: how much darker than the lightest way to fill what is thinner than the kernel.
     hat = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, _disc(max(5, WIDTH * unit)))
