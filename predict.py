@@ -9,7 +9,7 @@ Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `-
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
     <name>_overlay.png         with --overlays: the image, the mask tinted green and outlined (one a class)
-    predictions.csv            a row an image and class: image, class, height, width, and what shape.py measures:
+    predictions.csv            a row an image and class: its path, class, height, width, and what shape.py measures:
                                area, box, parts, perimeter, asymmetry, border irregularity, mean confidence
     run.json                   what made them
 
@@ -29,11 +29,11 @@ import argparse
 import contextlib
 import csv
 import dataclasses
-import glob
 import itertools
 import json
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,16 +47,14 @@ import hair
 import inference
 import model
 import pipeline
+import reading
 import runs
 import shape
-from datasets import decode
 from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
 from files import replacing
 from overlap import in_order
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
-CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
 COLUMNS = ["image", "class", "height", "width", *shape.COLUMNS]
 
 
@@ -106,7 +104,7 @@ class Predictor:
 
     def fit(self, image):
         """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
-        image = shrink(image, self.size)
+        image = reading.shrink(image, self.size)
         return hair.remove(image) if self.settings.remove_hair else image
 
     def pixels(self, images):
@@ -136,58 +134,6 @@ def usual_classes(count):
     return {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
 
 
-# === Reading ===
-
-
-def find_images(patterns):
-    """Files named by paths, folders and glob patterns, in order, each once.
-
-    FileNotFoundError: nothing there. ValueError: two files of one name, whose masks would overwrite each other.
-    """
-    paths = []
-    for pattern in patterns:
-        if Path(pattern).is_dir():
-            found = sorted(path for path in Path(pattern).iterdir() if path.suffix.lower() in SUFFIXES)
-        else:
-            found = [Path(pattern)] if Path(pattern).exists() else [Path(name) for name in sorted(glob.glob(pattern))]
-        if not found:
-            raise FileNotFoundError(f"{pattern}: no image there; name images, folders of images or a 'pattern*.jpg'")
-        paths += found
-    names = {}
-    for path in dict.fromkeys(paths):
-        if names.setdefault(path.stem, path) != path:
-            raise ValueError(f"{names[path.stem]} and {path} would get masks of one name; predict them one by one")
-    return list(names.values())
-
-
-def decode_upright(data, size=None):
-    """Picture file to RGB, turned as its EXIF orientation says: uint8 (h, w, 3), and its full (height, width).
-
-    With a `size` a JPEG is decoded at 1/8, 1/4 or 1/2 if that is still at least (H, W), as when data sets are prepared.
-    ValueError: not a picture, or damaged.
-    """
-    flag, full = cv2.IMREAD_COLOR, None
-    if data.startswith(CHECKED):
-        full = decode.header_size(data)
-    if size and data.startswith(b"\xff\xd8"):
-        flag, reduced = decode.reduction(full, (max(size), max(size)))  # it may lie on its side
-        if (reduced[0] == reduced[1]) != (full[0] == full[1]):
-            flag = cv2.IMREAD_COLOR  # a square does not tell whether it does
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-    if bgr is None:
-        raise ValueError("not a picture that can be decoded")
-    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # (h, w, 3)
-    if flag == cv2.IMREAD_COLOR:
-        return image, image.shape[:2]
-    return image, full if image.shape[:2] == reduced else full[::-1]
-
-
-def shrink(image, size):
-    """An image at another size, (H, W): the mean of areas where it becomes smaller."""
-    smaller = image.shape[0] >= size[0] and image.shape[1] >= size[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
 # === Writing ===
 
 
@@ -203,7 +149,7 @@ def outputs(path, classes, overlays, probability_maps):
 def finish(predictor, path, size, probabilities, out, names):
     """Write every file of one image. Returns its rows of predictions.csv, one a class."""
     probabilities, masks = predictor.enlarge(probabilities, size)  # (H, W, classes)
-    image = decode_upright(path.read_bytes())[0] if names["overlay"] else None
+    image = reading.decode_upright(path.read_bytes())[0] if names["overlay"] else None
     rows = []
     for k, name in enumerate(predictor.classes):
         mask, scores = (np.ascontiguousarray(maps[..., k]) for maps in (masks, probabilities))  # (H, W)
@@ -214,7 +160,7 @@ def finish(predictor, path, size, probabilities, out, names):
             drawing.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
         drawing.write_png(out / names["mask"][k], mask * np.uint8(255))
         measures = [rounded(value) for value in shape.describe(mask, scores).values()]
-        rows.append([path.name, name, *size, *measures])
+        rows.append([path.as_posix(), name, *size, *measures])
     return rows
 
 
@@ -224,18 +170,27 @@ def rounded(value):
 
 
 class Table:
-    """predictions.csv, which grows by the rows of an image at a time; `done` has the images of an earlier call.
+    """predictions.csv, which grows by the rows of an image at a time; `done` has the images of earlier calls.
 
-    whole: names of the images whose files are all there; rows of others, and half a row, are taken out.
+    wanted: {image: whether its files are all there}; where they are not its rows are taken out, as are those of an
+    image of which some are missing. ValueError: the folder holds masks of other images of the same names.
     """
 
-    def __init__(self, path, whole, classes):
+    def __init__(self, path, wanted, classes):
         rows = []
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-        self.done = {row[0] for row in rows if row[0] in whole and row[1] == classes[-1]}
-        kept = [row for row in rows if row[0] in self.done]
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+        count, whole = Counter(row[0] for row in rows), {image.resolve(): there for image, there in wanted.items()}
+        kept = [row for row in rows if count[row[0]] == len(classes) and whole.get(Path(row[0]).resolve(), True)]
+        self.done = {Path(row[0]).resolve() for row in kept}
+        names = {image.stem: image for image in wanted}
+        for image in (Path(row[0]) for row in kept):
+            if image.stem in names and image.resolve() not in whole:
+                raise ValueError(
+                    f"{path.parent}/ holds the mask of {image}, that of {names[image.stem]} would take its place;"
+                    " choose another --out"
+                )
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *kept])
         self._file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed by close)
@@ -256,13 +211,13 @@ def predict(predictor, paths, out, overlays=False, probability_maps=False, batch
     out.mkdir(parents=True, exist_ok=True)
     claim(out, predictor)
     names = {path: outputs(path, predictor.classes, overlays, probability_maps) for path in paths}
-    whole = {p.name for p in paths if all((out / name).exists() for kind in names[p].values() for name in kind)}
+    wanted = {path: all((out / name).exists() for kind in names[path].values() for name in kind) for path in paths}
     bad, batch_size = {}, batch_size or predictor.settings.batch_size
     workers, ahead = os.cpu_count() or 2, 2 * batch_size
 
     def read(path):
         try:
-            image, size = decode_upright(path.read_bytes(), predictor.size)
+            image, size = reading.decode_upright(path.read_bytes(), predictor.size)
             return path, size, predictor.fit(image)
         except (ValueError, OSError, cv2.error) as problem:
             bad[path] = " ".join(str(problem).split())
@@ -272,11 +227,11 @@ def predict(predictor, paths, out, overlays=False, probability_maps=False, batch
         return finish(predictor, path, size, probabilities, out, names[path])
 
     with (
-        contextlib.closing(Table(out / "predictions.csv", whole, predictor.classes)) as table,
+        contextlib.closing(Table(out / "predictions.csv", wanted, predictor.classes)) as table,
         ThreadPoolExecutor(workers) as readers,
         ThreadPoolExecutor(workers) as writers,
     ):
-        left = [path for path in paths if path.name not in table.done]
+        left = [path for path in paths if path.resolve() not in table.done]
         pictures = (picture for picture in in_order(readers, read, left, ahead) if picture)
         tables = in_order(writers, write, through_network(predictor, pictures, batch_size), ahead)
         for rows in tqdm(tables, total=len(left), unit="image", desc="predict", disable=None):
@@ -328,12 +283,14 @@ def main(argv=None):
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
     try:
-        paths = find_images(given.images)
+        paths = reading.find_images(given.images)
         predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
         out = given.out or Path("predictions") / f"{predictor.name}_images"
         bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)
     except (ValueError, OSError) as problem:
         sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on where it stopped")
     print(f"{len(paths) - len(bad)} of {len(paths)} images: {out}/, table {out}/predictions.csv")
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {path}: {why}" for path, why in bad.items())]))

@@ -31,6 +31,7 @@ import cv2
 import pandas as pd
 
 import figures
+import reading
 from datasets.command import positive
 from datasets.prepared import open_split
 
@@ -63,11 +64,9 @@ def sheet(arguments, out):
 
 def own_pictures(patterns, size):
     """(name, image uint8 (h, w, 3)) of each file. ValueError names the one that cannot be read."""
-    import predict
-
-    for path in predict.find_images(patterns):
+    for path in reading.find_images(patterns):
         try:
-            yield path.name, predict.decode_upright(path.read_bytes(), size)[0]
+            yield path.name, reading.decode_upright(path.read_bytes(), size)[0]
         except (ValueError, cv2.error) as problem:
             raise ValueError(f"{path}: {problem}") from None
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import config
 import model
 import predict
+import reading
 import runs
 from datasets import synthetic
 
@@ -44,12 +45,12 @@ def main():
         predictor = predict.Predictor("random")
 
         # 2. the network alone, on one batch again and again; then files to masks
-        batch = np.stack([predict.shrink(picture, predictor.size) for picture in pictures])
+        batch = np.stack([predictor.fit(picture) for picture in pictures])
         batch = batch[np.arange(settings.batch_size) % DISTINCT]  # (16, 192, 256, 3)
         predictor.probabilities(batch)
         steps = range(0, arguments.images, settings.batch_size)
         alone = seconds(lambda: [predictor.probabilities(batch) for _ in steps])
-        files = seconds(lambda: predict.predict(predictor, predict.find_images(["in"]), Path("out")))
+        files = seconds(lambda: predict.predict(predictor, reading.find_images(["in"]), Path("out")))
         print("seconds            clock  processor")
         print(f"network alone  {alone[0]:9.2f} {alone[1]:10.2f}")
         print(f"predict.py     {files[0]:9.2f} {files[1]:10.2f}")

@@ -160,7 +160,7 @@ def test_bad_files_are_named_and_skipped(capsys):
     assert lines[0] == "error: 3 skipped"
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["in/1.png", "in/3.png", "in/5.png"]
     assert "cut off" in lines[1] and "4 of 7 images" in capsys.readouterr().out
-    assert [row["image"] for row in rows_of()] == ["0.png", "2.png", "4.png", "6.png"]
+    assert [row["image"] for row in rows_of()] == [f"in/{i}.png" for i in (0, 2, 4, 6)]
     assert len(list(Path("predictions/tiny_images").glob("*_segmentation.png"))) == 4
 
 
@@ -176,10 +176,10 @@ def test_goes_on_after_an_interruption(monkeypatch):
         return finish(predictor, path, *others)
 
     monkeypatch.setattr(predict, "finish", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
         predict.main(["in"])
     with open("predictions/tiny_images/predictions.csv", "a") as file:
-        file.write("5.png,lesion,12")  # half a row
+        file.write("in/5.png,lesion,12")  # half a row
     Path("predictions/tiny_images/0_segmentation.png").unlink()
 
     done = []
@@ -191,12 +191,25 @@ def test_goes_on_after_an_interruption(monkeypatch):
     monkeypatch.setattr(predict, "finish", noted)
     predict.main(["in"])
     assert sorted(done) == ["0.png", "5.png", "6.png", "7.png"]
-    assert sorted(row["image"] for row in rows_of()) == [f"{i}.png" for i in range(8)]
+    assert sorted(row["image"] for row in rows_of()) == [f"in/{i}.png" for i in range(8)]
     done.clear()
     predict.main(["in"])
     assert done == []
     predict.main(["in", "--overlays"])  # more files are wanted: all again
     assert len(done) == 8 and len(rows_of()) == 8
+
+
+def test_images_of_two_folders_in_one():
+    save_run()
+    for name in ("one/a.png", "two/b.png", "two/a.png"):
+        save(name, picture())
+    predict.main(["one", "--out", "out"])
+    predict.main(["two/b.png", "--out", "out"])
+    assert [row["image"] for row in rows_of("out")] == ["one/a.png", "two/b.png"]  # what was there stays
+    predict.main([str(Path("one").resolve()), "--out", "out"])  # the same by another name
+    with pytest.raises(SystemExit, match=r"out/ holds the mask of one/a\.png, that of two/a\.png would take its place"):
+        predict.main(["two", "--out", "out"])
+    assert len(rows_of("out")) == 2
 
 
 def test_predictions_of_another_run_are_not_mixed_in():
@@ -313,12 +326,6 @@ def test_errors_in_one_line(arguments, message):
     with pytest.raises(SystemExit, match=message) as caught:
         predict.main(arguments)
     assert "\n" not in caught.value.code
-
-
-def test_patterns_and_folders_name_each_file_once():
-    for name in ("in/b.png", "in/a.JPG", "in/c.png"):
-        save(name, picture())
-    assert predict.find_images(["in/*.png", "in"]) == [Path("in/b.png"), Path("in/c.png"), Path("in/a.JPG")]
 
 
 def test_only_so_many_are_under_way():
