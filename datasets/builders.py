@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets import decode, download, loading
-from datasets.prepare import Listed, check
+from datasets.prepare import Listed, check, fingerprint
 from datasets.table import TABLE
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
@@ -62,6 +62,7 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager):
         listed = self._list(dl_manager)
         check([listed])
+        self.info.metadata["fingerprint"] = fingerprint([listed], self.division)
         listed.divide(SIZE, **self.division)
         with_masks = {split: pairs for split, pairs in listed.pairs.items() if pairs and pairs[0].masks is not None}
         return {split: self._generate_examples(pairs) for split, pairs in with_masks.items()}
@@ -122,8 +123,14 @@ BUILDERS = {name: _register(name, declaration) for name, declaration in TABLE.it
 
 
 def build(name, declaration, data_dir, place, division):
-    """Write the records of a data set below `data_dir` from its folders or archives in `place`; returns its builder."""
+    """Write the records of a data set below `data_dir` from its folders or archives in `place`; returns their builder.
+
+    Records of the same files and settings stay as they are, others are replaced.
+    """
+    mark = fingerprint([_find(declaration, place)], division)
     builder = BUILDERS[name](declaration=declaration, division=division, data_dir=data_dir)
-    config = tfds.download.DownloadConfig(manual_dir=place)
+    same = builder.info.metadata.get("fingerprint") == mark
+    mode = tfds.GenerateMode.REUSE_DATASET_IF_EXISTS if same else tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+    config = tfds.download.DownloadConfig(manual_dir=place, download_mode=mode)
     builder.download_and_prepare(download_dir=f"{data_dir}/downloads", download_config=config)
     return builder

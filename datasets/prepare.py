@@ -52,8 +52,8 @@ def prepare(
         raise ValueError(f"{declarations[0].title} has official splits: --folds is for data sets without")
     # 2. is it done?
     settings = (REVISION, *size, on_error, seed, folds, fold, drop_leaks)
-    fingerprint = _fingerprint(sets, settings)
-    if meta := _up_to_date(root, fingerprint):
+    mark = fingerprint(sets, settings)
+    if meta := _up_to_date(root, mark):
         return meta, False
     _check_disk(root, sets, size)
     # 3. divide, put together, write
@@ -65,7 +65,7 @@ def prepare(
         "task": declarations[0].task,
         "licence": "; ".join(dict.fromkeys(one.licence for one in declarations)),
         "source": [one.origin for one in sets],
-        "fingerprint": fingerprint,
+        "fingerprint": mark,
         "notes": [note for one in sets for note in one.notes] + notes,
     }
     problems = {split: [text for one in sets for text in one.problems.get(split, ())] for split in prepared.SPLITS}
@@ -84,11 +84,11 @@ def _check_classes(declarations):
             raise ValueError(f"only data sets with the same classes go together; {both}")
 
 
-def _up_to_date(root, fingerprint):
-    """The contents of meta.json if arrays of this fingerprint are there, and whole; else None."""
+def _up_to_date(root, mark):
+    """The contents of meta.json if arrays of this mark are there, and whole; else None."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         meta = prepared.read_meta(root)
-        if meta.get("fingerprint") == fingerprint:
+        if meta.get("fingerprint") == mark:
             for split in meta["counts"]:
                 prepared.open_split(root, split)
             return meta
@@ -204,7 +204,7 @@ def join(sets):
     return {split: joined[split] for split in prepared.SPLITS if split in joined}, notes
 
 
-def _fingerprint(sets, settings):
+def fingerprint(sets, settings):
     """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
     for one in sets:

@@ -160,10 +160,20 @@ def test_the_command_writes_records_of_own_data(tmp_path, capsys):
     __main__.main([*arguments, "--records", "--seed", "1"])
     printed = capsys.readouterr().out
     assert f"train.py --data tfds:{root}/folder_segmentation@24x32" in printed
-    splits = {split: set(open_split(f"tfds:{root}/folder_segmentation@24x32", split).ids) for split in ("val", "test")}
+
+    def ids(place):
+        return {split: set(open_split(place, split).ids) for split in ("train", "val", "test")}
+
+    address = f"tfds:{root}/folder_segmentation@24x32"
+    first = ids(address)
     __main__.main([*arguments, "--seed", "1"])
-    for split, ids in splits.items():
-        assert ids == set(open_split(root, split).ids)
+    assert ids(root) == first
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.tfrecord*")}
+    __main__.main([*arguments, "--records", "--seed", "1"])  # nothing changed
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.tfrecord*")} == before
+    __main__.main([*arguments, "--records", "--seed", "2"])  # other settings replace the records
+    __main__.main([*arguments, "--seed", "2"])
+    assert ids(address) == ids(root) != first
 
 
 def test_what_is_no_record_is_told(built, tmp_path):
