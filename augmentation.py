@@ -239,7 +239,8 @@ def write_augmented(data, out, copies=3, seed=0, batch=64):
         raise ValueError(f"--copies is {copies}, expected 1 or more")
     if "train" not in splits or splits["train"].masks is None:
         raise ValueError(f"{data} has no training images with masks")
-    meta = {key: meta[key] for key in ("dataset", "task", "size", "classes")}
+    kept = ("dataset", "task", "licence", "source", "size", "classes")
+    meta = {key: meta[key] for key in kept if key in meta}
     meta["augmented"] = {"copies": copies, "seed": seed}
     transform = tf.function(lambda x, y, s: augment(x, y, OFFLINE, s, fill="NEAREST"), reduce_retracing=True)
     with Writer(out, meta, meta["size"], meta["classes"]) as writer:
