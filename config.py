@@ -45,12 +45,16 @@ class Settings:
     """sum of losses, such as `bce + 0.5*dice`"""
     optimizer: Literal["adam", "adamw"] = "adam"
     """adam, or adamw with decoupled weight decay"""
+    beta_1: float = 0.9
+    """how much of its mean of gradients Adam keeps from step to step"""
     learning_rate: float = 1e-4
     """the rate, or the highest rate of the schedule"""
     weight_decay: float = 0.0
-    """decoupled weight decay, of adamw alone"""
+    """decoupled in adamw; in adam so many times each weight is added to its gradient, as PyTorch's Adam does"""
     schedule: Literal["constant", "cosine"] = "constant"
-    """cosine falls to 0 at the end of the last epoch"""
+    """cosine falls to `final_rate` at the end of the last epoch"""
+    final_rate: float = 0.0
+    """the last rate of cosine"""
     warmup_steps: int = 0
     """steps over which the rate first rises from 0 (cosine)"""
     ema: float = 0.0
@@ -137,18 +141,20 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value}, expected {low} to {high}")
-        if self.weight_decay and self.optimizer == "adam":
-            raise ValueError("weight_decay is decoupled: it needs optimizer adamw")
         if self.mixup and "lovasz" in self.loss:
             raise ValueError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
-        if self.warmup_steps and self.schedule == "constant":
-            raise ValueError("warmup_steps are those of schedule cosine")
+        for name in ("warmup_steps", "final_rate"):
+            if getattr(self, name) and self.schedule == "constant":
+                raise ValueError(f"{name} is that of schedule cosine")
+        if self.final_rate > self.learning_rate:
+            raise ValueError(f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}")
         if self.plateau and self.schedule != "constant":
             raise ValueError(f"plateau lowers a constant rate, schedule {self.schedule} lowers it already: use one")
 
 
 _RANGES = [  # setting, smallest, largest
-    ("learning_rate", 0, 10), ("weight_decay", 0, 1), ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
+    ("learning_rate", 0, 10), ("final_rate", 0, 10), ("weight_decay", 0, 1), ("beta_1", 0, 0.9999),
+    ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
     ("clip", 0, 10**6), ("accumulate", 1, 10**4), ("patience", 0, 10**6), ("plateau", 0, 10**6),
     ("plateau_factor", 0.01, 0.99), ("validation_share", 0.01, 0.9),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),

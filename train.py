@@ -37,6 +37,7 @@ import metrics
 import model
 import pipeline
 from datasets.prepared import open_split
+from optimizers import AdamL2
 
 HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
 
@@ -91,11 +92,17 @@ def optimizer(settings, steps):
     if settings.schedule == "cosine":
         rise = min(settings.warmup_steps, steps - 1)
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if rise else rate, steps - rise, warmup_target=rate if rise else None, warmup_steps=rise
+            0.0 if rise else rate,
+            steps - rise,
+            alpha=settings.final_rate / rate if rate else 0.0,
+            warmup_target=rate if rise else None,
+            warmup_steps=rise,
         )
     if settings.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
-    return keras.optimizers.Adam(rate)
+        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, beta_1=settings.beta_1)
+    if settings.weight_decay:
+        return AdamL2(rate, l2=settings.weight_decay, beta_1=settings.beta_1)
+    return keras.optimizers.Adam(rate, beta_1=settings.beta_1)
 
 
 def compiled(settings, split, steps):

@@ -41,7 +41,7 @@ def test_command_line_overrides_file_overrides_defaults(tmp_path):
         (["--schedule", "cosin"], ["schedule", "cosine", "cosin"]),
         (["--run", "../elsewhere"], ["letters, digits"]),
         (["--run", ".."], ["letters, digits"]),
-        (["--weight_decay", "0.1"], ["needs optimizer adamw"]),
+        (["--final_rate", "1e-6"], ["schedule cosine"]),
         (["--warmup_steps", "5"], ["schedule cosine"]),
         (["--plateau", "3", "--schedule", "cosine"], ["constant rate", "use one"]),
         (["--resume", "first"], ["resume", "last", "previous"]),
