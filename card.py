@@ -52,14 +52,15 @@ def text(folder):
 
 
 def data_facts(settings, facts):
-    """What is known of the data: {"dataset", "task", "licence", "declaration" or None, …}."""
+    """What is known of the data: {"dataset", "task", "licence", …}, and "declarations", those of datasets/table.py."""
     data = facts.get("data")
     if not data:
         data = {}
         with contextlib.suppress(FileNotFoundError, ValueError):  # the arrays are gone
             data = read_meta(settings.data)
-    key = data.get("dataset"), data.get("task")
-    return {**data, "declaration": next((one for one in TABLE.values() if (one.name, one.task) == key), None)}
+    names = str(data.get("dataset", "")).split("+")  # several together
+    found = [one for one in TABLE.values() if one.name in names and one.task == data.get("task")]
+    return {**data, "declarations": found}
 
 
 # === Parts ===
@@ -68,10 +69,10 @@ def data_facts(settings, facts):
 def head(name, settings, facts, data):
     classes = facts.get("classes") or data.get("classes") or ["lesion"]
     counts = f" of {facts['parameters']:,} parameters" if "parameters" in facts else ""
-    source = f", trained on {data['declaration'].title}" if data["declaration"] else ""
+    source = ", trained on " + "; ".join(one.title for one in data["declarations"]) if data["declarations"] else ""
     return f"""# {name}
 
-Masks of images of any size: {", ".join(classes).replace("_", " ")}. Network `{settings.model}`{counts}{source}.
+Masks of {", ".join(classes).replace("_", " ")} in images of any size. Network `{settings.model}`{counts}{source}.
 
 **Not a medical device.** For research and teaching; see the limits below."""
 
@@ -134,14 +135,14 @@ def threshold_text(threshold):
 
 
 def data_part(data, facts):
-    one = data["declaration"]
-    rows = [("set", f"{one.title}, {one.homepage}".rstrip(", ") if one else data.get("dataset"))]
-    rows.append(("to be cited", one and one.citation))
+    rows = [("set", f"{one.title}, {one.homepage}".rstrip(", ")) for one in data["declarations"]]
+    rows = rows or [("set", data.get("dataset"))]
+    rows += [("to be cited", one.citation) for one in data["declarations"]]
     rows.append(("terms", data.get("licence")))
     counts = facts.get("images") or data.get("counts", {})
     rows.append(("images", ", ".join(f"{count:,} {split}" for split, count in counts.items())))
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value)]
-    lines += ["", "Use the network within the terms of the images too, such as no commercial use."]
+    lines += ["", "The terms of the images hold for their use in training; keep to them in the use of the network too."]
     return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not tell."])])
 
 
@@ -170,7 +171,7 @@ def limits(facts, data):
         "Other devices, light, magnification, body sites or patients than in the data may give worse masks without"
         " any sign of it: score it on your own images first (`python evaluate.py --data …`).",
     ]
-    if data.get("dataset") in SKIN:
+    if any(one.name in SKIN for one in data["declarations"]):
         lines.append(
             "Public dermoscopic images show mostly light skin; hair, rulers, gel, ink and lesions that leave the"
             " picture are known to mislead such networks. Clinical photographs are another kind of image."
