@@ -54,6 +54,12 @@ def test_with_all_facts(run):
         assert part in text
 
 
+def test_several_data_sets(run):
+    runs.note(run, data={"dataset": "isic2018+ham10000", "task": 1, "licence": "CC BY-NC 4.0"})
+    text = card.write(run).read_text(encoding="utf-8")
+    assert text.count("| set |") == 2 and "Tschandl" in text and "**Not a medical device.**" in text
+
+
 def test_with_settings_alone(run):
     text = card.write(run).read_text(encoding="utf-8")
     assert "Not evaluated yet: `python evaluate.py --run r --split test`" in text
