@@ -288,3 +288,16 @@ def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
     scores = [json.loads((tmp_path / f"output/{run}/metrics.json").read_text()) for run in ("adstnet", "adstnet_head")]
     assert scores[0]["per_image"] != scores[1]["per_image"]
     assert (tmp_path / "output/jaal_net/metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["isic18_adstnet", "busi_adstnet", "kvasir_adstnet", "isbi16_jaal_net"])
+def test_the_published_settings_are_of_networks_there_are(name):
+    settings = config.load(Path(__file__).parents[1] / "configs" / f"{name}.yaml")
+    assert set(settings.options) <= set(model.REGISTRY[settings.model].defaults())
+    assert Path(settings.data).name == settings.data
+    if settings.model == "adstnet":
+        published = (1e-4, 3e-4, "cosine", 1e-6, 200, 4)
+    else:
+        published = (1e-4, 0, "cosine", 0, 300, 16)
+    names = ("learning_rate", "weight_decay", "schedule", "final_rate", "epochs", "batch_size")
+    assert tuple(getattr(settings, key) for key in names) == published

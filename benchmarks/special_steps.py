@@ -1,0 +1,119 @@
+"""What the training steps of AdSTNet and JAAL-Net cost beyond plain `fit` of the networks they train.
+
+    python benchmarks/special_steps.py                     # published sizes; 3 minutes on two CPU cores
+    python benchmarks/special_steps.py --size 64 --batch 8 --precision bfloat16
+
+AdSTNet: its step against the backbone's alone (goal: at most 15 % more), and against plain `fit` of backbone and head
+with Keras's own four losses: the step itself. JAAL-Net: its step against the sum of its parts (goal: within 10 %), each
+in plain `fit`: the generator; the discriminator on twice the images, true and drawn; and the way of the generator's
+gradient back through a frozen discriminator. All are timed in turn, round after round; the median is printed.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import model
+import train
+from loss import BCE
+from models.jaal_net import da_net
+
+LINE = "{:44}{:>10.1f} ms{:>9}"
+
+
+def stepper(network, x, y, loss=None):
+    """A call that does one training step of the network, compiled as train.py does."""
+    network.compile(keras.optimizers.Adam(1e-4), loss or BCE(), jit_compile=False)
+    train.fuse_batch_norm(network)
+    data = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    network._symbolic_build(data_batch=(x, y))
+    network.make_train_function()
+    return lambda: float(network.train_function(data)["loss"])
+
+
+def medians(steps, rounds):
+    """Milliseconds of each step, the median of so many rounds in which each has its turn."""
+    times = {name: [] for name in steps}
+    for _ in range(rounds + 1):  # the first one warms up
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(series[1:]) for name, series in times.items()}
+
+
+def discs(batch, size, channels):
+    """Images (B, H, W, channels) of noise and masks (B, H, W, 1) of discs."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:size, :size]
+    masks = ((rows - size / 2) ** 2 + (columns - size / 2) ** 2 < (size / 4) ** 2).astype("float32")
+    images = random.uniform(-1, 1, (batch, size, size, channels)).astype("float32")
+    return tf.constant(images), tf.constant(np.repeat(masks[None, ..., None], batch, axis=0))
+
+
+def adstnet(size, batch, backbone):
+    """The steps to compare."""
+    x, masks = discs(batch, size, 3)
+    shape = (size, size, 3)
+    network = model.build("adstnet", shape, backbone=backbone)
+    labels = network.labels(masks)
+    plain = model.build("adstnet", shape, backbone=backbone)
+    plain = keras.Model(plain.input, plain.output)
+    targets = {"core": labels["core"], "edge": labels["edge"], "binary": masks, "logits": masks}
+    return {
+        f"{backbone} alone": stepper(model.build(backbone, shape, classes=1), x, masks),
+        "with its head, plain fit": stepper(plain, x, targets, {name: BCE() for name in targets}),
+        "AdSTNet": stepper(network, x, labels),
+    }
+
+
+def jaal_net(size, batch):
+    """The parts, and last the whole."""
+    x, masks = discs(batch, size, 4)
+    shape = (size, size, 3)
+    pairs = tf.concat([x[..., :3], 2 * masks - 1], -1)
+    verdict = tf.zeros((2 * batch, size // 4, size // 4, 1))
+    frozen = da_net(shape)
+    frozen.trainable = False
+    pair = keras.Input((size, size, 4))
+    way_back = keras.Model(pair, frozen(keras.layers.Conv2D(4, 1)(pair)))
+    return {
+        "LF-Net": stepper(model.build("lf_net", shape), x, masks),
+        "DA-Net, twice the images": stepper(da_net(shape), tf.concat([pairs, -pairs], 0), verdict),
+        "through a frozen DA-Net": stepper(way_back, pairs, verdict[:batch]),
+        "JAAL-Net": stepper(model.build("jaal_net", shape), x, masks),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, help="height and width (default: 256 and 128, as published)")
+    parser.add_argument("--batch", type=int, default=4, help="images a step (default 4)")
+    parser.add_argument("--backbone", default="unet16", help="of AdSTNet (default unet16)")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="as of train.py")
+    args = parser.parse_args()
+    train.set_precision(args.precision)
+    times = medians(adstnet(args.size or 256, args.batch, args.backbone), args.rounds)
+    alone, *_ = times.values()
+    for name, spent in times.items():
+        print(LINE.format(name, spent, f"{spent / alone - 1:+.0%}"), flush=True)
+    times = medians(jaal_net(args.size or 128, args.batch), args.rounds)
+    whole = times.pop("JAAL-Net")
+    for name, spent in times.items():
+        print(LINE.format(name, spent, ""))
+    parts = sum(times.values())
+    print(LINE.format("sum of the parts", parts, ""))
+    print(LINE.format("JAAL-Net", whole, f"{whole / parts - 1:+.0%}"))
+
+
+if __name__ == "__main__":
+    main()
