@@ -126,6 +126,14 @@ class WBCE(_Loss):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class L1(_Loss):
+    """Mean of |p - y| over pixels and classes: what JAAL-Net's generator learns from, but for its adversary."""
+
+    def per_image(self, masks, logits):
+        return ops.mean(ops.abs(ops.sigmoid(logits) - masks), axis=(1, 2, 3))  # (B,)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class Focal(_Loss):
     """Mean over pixels of -α (1 - p)^γ log p where y = 1, of -(1 - α) p^γ log(1 - p) where y = 0 (Lin et al., 2017)."""
 
@@ -337,6 +345,7 @@ LOSSES = {
     "focal_tversky": FocalTversky,
     "focal": Focal,
     "lovasz": Lovasz,
+    "l1": L1,
     "boundary": Boundary,
 }
 

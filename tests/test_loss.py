@@ -33,6 +33,7 @@ BY_HAND = {
     "tversky(alpha=0.5, beta=0.5)": 1 - 2 * P / (2 * P + 1),
     "focal_tversky": (1 - P / (P + 0.3 * P + 0.7 * (1 - P))) ** 0.75,
     "focal": (0.25 * (1 - P) ** 2 * L + 0.75 * P**2 * (L + 2)) / 2,
+    "l1": (1 - P + P) / 2,
     "lovasz": 3 * 0.5,  # errors max(0, 1 - 2) and 1 + 2; the false positive alone lowers Jaccard to 1/2
     "0.5*bce + dice": (L + L + 2) / 4 + 1 - 2 * P / (2 * P + 1),
     "bce + dice": (L + L + 2) / 2 + 1 - 2 * P / (2 * P + 1),
