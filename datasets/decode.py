@@ -8,6 +8,8 @@ pixels as stored. Turning only the image would part it from its mask.
 """
 
 import io
+import itertools
+import math
 import struct
 import zlib
 
@@ -16,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 100_000_000  # the largest ISIC image has 30 million; decoding this many takes 300 MB
+LARGE = 1_000_000  # pixels from which on a mask is worth a faster way to reduce it
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _REMEDY_CUT = "the file is cut off; copy or download it again"
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
@@ -181,7 +184,32 @@ def _imdecode(data, flag):
 
 def shrink(binary, size):
     """A mask uint8 (H0, W0) of {0, 255} as uint8 (H, W) of {0, 1}: a pixel is lesion if at least half of it was."""
+    if binary.size > LARGE and binary.shape[0] >= 2 * size[0] and binary.shape[1] >= 2 * size[1]:
+        return (_area_means(binary, size) >= 127.5 - 1e-6).astype(np.uint8)
     return (_resize(binary, size) > 127).astype(np.uint8)
+
+
+def _area_means(pixels, size):
+    """float64 (H, W): the mean of uint8 (H0, W0) over each pixel's area, as INTER_AREA has it, five times as fast."""
+    height, width = size
+    # 1. sums over the rows of each new row, of those on its edge only the part inside
+    edges = np.linspace(0, pixels.shape[0], height + 1)
+    sums = np.empty((height, pixels.shape[1]))  # (H, W0)
+    for row, (top, bottom) in enumerate(itertools.pairwise(edges)):
+        first, last = math.ceil(top), math.floor(bottom)
+        sums[row] = cv2.reduce(pixels[first:last], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+        if first > top:
+            sums[row] += (first - top) * pixels[first - 1]
+        if bottom > last:
+            sums[row] += (bottom - last) * pixels[last]
+    # 2. the same over columns: differences of the running sum, which is linear within a pixel
+    running = np.zeros((height, pixels.shape[1] + 1))
+    np.cumsum(sums, axis=1, out=running[:, 1:])
+    edges = np.linspace(0, pixels.shape[1], width + 1)
+    left = np.minimum(edges.astype(int), pixels.shape[1] - 1)
+    at_edges = running[:, left] + (edges - left) * sums[:, left]  # (H, W + 1)
+    return np.diff(at_edges, axis=1) * (height * width / pixels.size)
+
 
 
 def _resize(pixels, size):
@@ -208,6 +236,8 @@ def _one_channel(pixels):
 
 def _binary(grey):
     """(uint8 (H, W) of {0, 255}, whether it was anti-aliased) from a grey mask uint8 (H, W)."""
+    if cv2.sumElems(grey)[0] == 255 * cv2.countNonZero(grey):  # 0 and 255 alone, as nearly all are
+        return grey, False
     histogram = cv2.calcHist([grey], [0], None, [256], [0, 256])
     values = np.flatnonzero(histogram)
     if len(values) == 1 or set(values) == {0, 1}:

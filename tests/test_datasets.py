@@ -196,6 +196,19 @@ def test_mask_pixel_is_lesion_if_at_least_half_of_it_was():
     assert set(np.unique(large)) == {0, 1} and abs(large.mean() - (mask > 0).mean()) < 0.06
 
 
+@pytest.mark.parametrize("size", [(192, 256), (75, 100), (300, 500), (131, 77)])
+def test_large_masks_are_reduced_as_small_ones(monkeypatch, size):
+    rng = np.random.default_rng(4)
+    blobs = cv2.resize(rng.integers(0, 256, (30, 40), np.uint8), (1003, 997), interpolation=cv2.INTER_CUBIC)
+    data = encode((blobs > 127) * np.uint8(255), ".png")
+    expected, _ = decode.mask(data, size, (997, 1003))
+    monkeypatch.setattr(decode, "LARGE", 0)
+    calls = []
+    real = decode._area_means
+    monkeypatch.setattr(decode, "_area_means", lambda *args: calls.append(1) or real(*args))
+    assert np.array_equal(decode.mask(data, size, (997, 1003))[0], expected) and len(calls) == 1
+
+
 # === source ===
 
 
