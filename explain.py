@@ -92,12 +92,12 @@ def gradcam(network, images, k=0, layers=()):
 
 
 def stages(network):
-    """Feature maps worth a look: those at the bottom, enlarged first, and what each decoder step gives, symbolic."""
+    """Feature maps worth a look, small ones first: those at the bottom and what each decoder step gives, symbolic."""
     found = {"bottom": bottom(network)}
     for layer in network.layers:
         if (step := re.match(STEPS, layer.name)) and layer.output.shape[1:3] != (1, 1):
             found[step[0]] = layer.output  # the last of a step stays
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].shape[1]))
 
 
 def bottom(network):
