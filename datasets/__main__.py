@@ -26,7 +26,7 @@ import argparse
 
 from datasets import folder
 from datasets.command import add_arguments, draw, exit_with_message, fetched, names, positive, run
-from datasets.prepare import FOLDS
+from datasets.listing import FOLDS
 from datasets.table import TABLE
 
 

@@ -20,14 +20,14 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets import decode, download, loading
-from datasets.prepare import Listed, check, fingerprint
+from datasets.listing import Listed, check, fingerprint
 from datasets.table import TABLE
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
 
 
 class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """What the data sets share. division: arguments of prepare.Listed.divide, such as {"seed": 1}."""
+    """What the data sets share. division: arguments of listing.Listed.divide, such as {"seed": 1}."""
 
     VERSION = tfds.core.Version("1.0.0")
     declaration = None

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from datasets import download, synthetic
-from datasets.prepare import FOLDS, describe, prepare
+from datasets.listing import FOLDS
+from datasets.prepare import describe, prepare
 
 
 def size(text):

@@ -59,13 +59,13 @@ class Watch:
         self._split = split
         self._earlier = np.array(self._prints)  # (N, BITS)
 
-    def sees_copy(self, id, print):
+    def sees_copy(self, id, bits):
         """Take note of a picture; whether a split before has a near-copy of it."""
         self._names.append((self._split, id))
-        self._prints.append(print)
+        self._prints.append(bits)
         if not len(self._earlier):
             return False
-        distance = distances(self._earlier, print)  # (N,)
+        distance = distances(self._earlier, bits)  # (N,)
         nearest = distance.argmin()
         if distance[nearest] > BOUND:
             return False

@@ -7,8 +7,8 @@ meta.json remembers the folders or archives; masks are read by the rules of the 
 """
 
 from datasets import prepared, table
+from datasets.listing import Listed
 from datasets.loading import load_masks
-from datasets.prepare import Listed
 from datasets.split import RECORDS
 
 

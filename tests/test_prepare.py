@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from miniature import SIZE, attribute_path, image_path, mask_path, picture, save, square, write_isic2018, zip_folders
 
-from datasets import decode, isic2018, loading, prepare, prepared
+from datasets import decode, isic2018, listing, loading, prepare, prepared
 
 
 def run(root, task=1, archives=None, on_error="stop"):
@@ -211,4 +211,4 @@ def test_decoding_never_runs_far_ahead_of_writing(root, monkeypatch):
 
 
 def isic_pairs(root):
-    return prepare.Listed(isic2018.TASKS[1], root, archives=False).pairs["train"]
+    return listing.Listed(isic2018.TASKS[1], root, archives=False).pairs["train"]
