@@ -142,7 +142,8 @@ def data_part(data, facts):
     counts = facts.get("images") or data.get("counts", {})
     rows.append(("images", ", ".join(f"{count:,} {split}" for split, count in counts.items())))
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value)]
-    lines += ["", "The terms of the images hold for their use in training; keep to them in the use of the network too."]
+    if data.get("licence", "none needed") != "none needed":
+        lines += ["", "The terms are those of the images; keep to them in the use of the network too."]
     return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not tell."])])
 
 

@@ -15,7 +15,7 @@ writes one picture, `output/RUN/COMMAND….png` (`output/labels.png`) or --out F
 `attention` and `gradcam` in ten.
 
 Attention: every gate that multiplies a map by a sigmoid, by place in the network, averaged over channels (attention
-U-Nets, LF-Net); of AS-Net the sum of the two gates of each spatial step, and the mean map of each channel step.
+U-Nets, LF-Net); of AS-Net the two gates of each spatial step together, and the mean map of each channel step.
 Grad-CAM (Selvaraju et al. 2017, for masks as Vinogradova et al. 2020) works for any network; a column each for the maps
 at its bottom and after each decoder step, or for those of --layers (`python model.py NETWORK` lists them).
 """
