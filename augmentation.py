@@ -276,7 +276,7 @@ def preview(images, masks, path):
     for axes, (title, chosen) in zip(figure.subplots(rows, 2).flat, panels, strict=True):
         settings = Settings(**chosen)
         pixels = np.stack([hair.remove(image) for image in images]) if settings.remove_hair else images
-        pixels, soft = (x.numpy() for x in augment(pixels, masks, settings, (0, 48)))  # draws of both signs
+        pixels, soft = (x.numpy() for x in augment(pixels, masks, settings, (0, 744)))  # draws of both signs
         pictures = []
         for image, mask in zip(np.rint(pixels).astype("uint8"), soft[..., 0], strict=True):
             image = drawing.contour_overlay(image, mask, (60, 150, 255))
