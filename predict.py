@@ -66,7 +66,7 @@ def load_predictor(run=None, threshold=None, tta=None, clean=None):
 class Predictor:
     """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
-    run: a folder of checkpoint_best/, None for the newest; or the path of a `.keras` file that such a run has written,
+    run: name of a run, None for the newest; or the path of its folder, or of the `.keras` file in it, even alone,
     which holds all of this inside. threshold: a number, or "best" as found on the validation images. threshold, tta,
     clean: None for the run's own. FileNotFoundError: no such run; the message lists those there are.
 

@@ -21,7 +21,12 @@ BEST = Path("checkpoint_best")
 
 
 def find(name=None):
-    """The folder of a run in checkpoint_best/, by default of the newest. FileNotFoundError lists the runs there are."""
+    """The folder of a run, by its name in checkpoint_best/ or its path; by default the newest there.
+
+    FileNotFoundError lists the runs there are.
+    """
+    if name is not None and Path(name, "model.keras").is_file():
+        return Path(name)
     runs = sorted(BEST.glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise FileNotFoundError(f"{BEST}/ holds no run; train one first: python train.py")

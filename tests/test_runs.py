@@ -1,5 +1,6 @@
 """Facts of a run, beside the network and inside it."""
 
+import os
 import zipfile
 
 import keras
@@ -16,6 +17,21 @@ def save_network(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     network.save(path)
     return network
+
+
+def test_runs_are_found_by_name_and_by_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no run; train one first"):
+        runs.find()
+    for age, name in ((0, "new"), (100, "old")):
+        path = runs.BEST / name / "model.keras"
+        save_network(path)
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    assert runs.find() == runs.BEST / "new" and runs.find("old") == runs.BEST / "old"
+    (runs.BEST / "old").rename(tmp_path / "handed_on")
+    assert runs.find(str(tmp_path / "handed_on")) == tmp_path / "handed_on"
+    with pytest.raises(FileNotFoundError, match="no run 'old' in checkpoint_best/; there are: new"):
+        runs.find("old")
 
 
 def test_facts_are_added_and_replaced(tmp_path):
