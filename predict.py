@@ -66,8 +66,8 @@ def load_predictor(run=None, threshold=None, tta=None, clean=None):
 class Predictor:
     """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
-    run: name of a run, None for the newest; or the path of its folder, or of the `.keras` file in it, even alone,
-    which holds all of this inside. threshold: a number, or "best" as found on the validation images. threshold, tta,
+    run: name of a run, None for the newest; or the path of its folder, or of its `.keras` file, which has all it takes
+    inside and may be alone. threshold: a number, or "best" as found on the validation images. threshold, tta,
     clean: None for the run's own. FileNotFoundError: no such run; the message lists those there are.
 
     Attributes: name; file, of the network; settings; classes, names of the masks; thresholds, one a class;
