@@ -12,11 +12,11 @@
 Files are checked and arrays written as dataset_isic18.py does it, which is the command for ISIC 2018 Task 1 and 2.
 
 Official splits are kept. Where there are none, --seed divides the images 80/10/10 by lesion area, near-copies on the
-same side; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images. Near-
-copies across given splits are listed; --drop-leaks leaves them out of training.
+same side; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images.
+Near-copies across given splits are listed; --drop-leaks leaves them out of training.
 
 Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index-classes nail,hair for
-one mask file with the values 1 and 2. Own test and validation images need no masks.
+one mask file with the values 1 and 2. Own test images need no masks.
 
 --records writes a TensorFlow Dataset below ROOT: `tfds.load("ham10000_segmentation", data_dir=ROOT)` after `import
 datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@192x256`, which reads as it goes.
