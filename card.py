@@ -155,6 +155,8 @@ def training(settings, facts):
         if field.name not in ELSEWHERE and (field.name in ALWAYS or value != default):
             shown = "yes" if value is True else f"{value:g}" if isinstance(value, float) else value
             rows.append((field.name.replace("_", " "), shown))
+    if facts.get("init"):
+        rows.append(("began with the weights of", facts["init"]))
     if "epoch" in facts:
         rows.append(("epoch that was kept", f"{facts['epoch']}, by {settings.monitor}"))
     lines = [f"| {name} | {value} |" for name, value in rows]

@@ -36,7 +36,12 @@ def table(text):
 def test_with_all_facts(run):
     runs.note(run, classes=["lesion"], size=[128, 160], parameters=2162129, epoch=7, scores={"val_dice": 0.9})
     runs.note(run, images={"train": 2194, "val": 100}, versions={"keras": "3.12"}, thresholds={"lesion": 0.45})
-    runs.note(run, data={"dataset": "isic2018", "task": 1, "licence": "CC BY-NC 4.0"}, results={"test": RESULT})
+    runs.note(
+        run,
+        init="other.keras",
+        data={"dataset": "isic2018", "task": 1, "licence": "CC BY-NC 4.0"},
+        results={"test": RESULT},
+    )
     assert card.write(run) == run / "README.md"
     text = (run / "README.md").read_text(encoding="utf-8")
     cells = table(text)
@@ -46,6 +51,7 @@ def test_with_all_facts(run):
     assert "ISIC 2018 Task 1" in cells["set"][0] and "Codella" in cells["to be cited"][0]
     assert (cells["terms"], cells["images"]) == (["CC BY-NC 4.0"], ["2,194 train, 100 val"])
     assert (cells["rotation"], cells["flip"], cells["loss"]) == (["45"], ["yes"], ["wbce(weight=2.5)"])
+    assert cells["began with the weights of"] == ["other.keras"]
     assert cells["epoch that was kept"] == ["7, by val_loss"] and "zoom" not in cells  # as by default
     for part in (
         "`unet` of 2,162,129 parameters", "128 × 160 pixels", "best on the validation images: lesion 0.45",
