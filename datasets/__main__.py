@@ -6,7 +6,7 @@
     python -m datasets kvasir_seg --download                        fetch them first
     python -m datasets folder --folders data --root dataset_mine    your own: data/train/images, data/train/masks, …
     python -m datasets synthetic --count 300                        phantoms drawn by the program
-    python -m datasets --combine isic2018,ph2 --folders DIR         several together, all of them in DIR
+    python -m datasets --combine isic2018,ph2 --folders DIR         several together, in DIR as folders or .zip files
     python -m datasets ham10000 --folders DIR --records             TensorFlow Dataset records in place of arrays
 
 Files are checked and arrays written as dataset_isic18.py does it, which is the command for ISIC 2018 Task 1 and 2.

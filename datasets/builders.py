@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets import decode, download, loading
-from datasets.listing import Listed, check, fingerprint
+from datasets.listing import Listed, anywhere, check, fingerprint
 from datasets.table import TABLE
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
@@ -70,7 +70,7 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _list(self, dl_manager):
         """The data set in the manual directory, as folders or archives, else downloaded."""
         try:
-            return _find(self.declaration, dl_manager.manual_dir)
+            return anywhere(self.declaration, dl_manager.manual_dir)
         except (AssertionError, FileNotFoundError):  # TensorFlow Datasets asserts that there is such a directory
             if not self.declaration.archives:
                 raise
@@ -81,13 +81,6 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, pairs):
         for pair, example in loading.in_order(_example, pairs):
             yield pair.id, example.result()
-
-
-def _find(declaration, place):
-    try:
-        return Listed(declaration, place, archives=False)
-    except FileNotFoundError:
-        return Listed(declaration, place, archives=True)
 
 
 def _example(pair):
@@ -127,7 +120,7 @@ def build(name, declaration, data_dir, place, division):
 
     Records of the same files and settings stay as they are, others are replaced.
     """
-    mark = fingerprint([_find(declaration, place)], division)
+    mark = fingerprint([anywhere(declaration, place)], division)
     builder = BUILDERS[name](declaration=declaration, division=division, data_dir=data_dir)
     same = builder.info.metadata.get("fingerprint") == mark
     mode = tfds.GenerateMode.REUSE_DATASET_IF_EXISTS if same else tfds.GenerateMode.REUSE_CACHE_IF_EXISTS

@@ -73,6 +73,17 @@ class Listed:
             self.notes.append(f"images of one lesion may be on different sides: {table} is not there to tell of them")
 
 
+def anywhere(declaration, place):
+    """The `Listed` of a data set whose folders, or else archives, lie in `place`."""
+    try:
+        return Listed(declaration, place, archives=False)
+    except FileNotFoundError as error:
+        try:
+            return Listed(declaration, place, archives=True)
+        except FileNotFoundError:
+            raise error from None
+
+
 def _nothing(declaration, place):
     layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
     nowhere = "" if Path(place).is_dir() else " (no such folder)"

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from datasets import loading, prepared
 from datasets.copies import Watch
 from datasets.declaration import Declaration
-from datasets.listing import FOLDS, SHOWN, Listed, check, fingerprint, join
+from datasets.listing import FOLDS, SHOWN, Listed, anywhere, check, fingerprint, join
 
 REVISION = 2  # of the preparation: raise it when the same files would give other arrays
 
@@ -30,7 +30,8 @@ def prepare(
     """Prepare the arrays of a data set, or of several together, in `root`, unless they are there already.
 
     declarations: a declaration.Declaration or a list of them. size: (H, W) of the arrays in pixels.
-    archives: folder of the official zips. folders: where the official folders lie, if not in `root`.
+    archives: folder of the official zips. folders: where the official folders lie, if not in `root`. Of several data
+    sets each may lie there as folders or as zips.
     on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
     seed, folds, fold: of the division where there are no official splits (divide.py).
     drop_leaks: leave training images out that are near-copies of val or test images (copies.py).
@@ -42,7 +43,10 @@ def prepare(
     root, place = Path(root), Path(archives or folders or root)
     declarations = [declarations] if isinstance(declarations, Declaration) else declarations
     _check_classes(declarations)
-    sets = [Listed(one, place, archives is not None) for one in declarations]
+    if len(declarations) == 1:
+        sets = [Listed(declarations[0], place, archives is not None)]
+    else:
+        sets = [anywhere(one, place) for one in declarations]
     if on_error == "stop":
         check(sets)
     if (folds, fold) != (FOLDS, 1) and not any("all" in one.pairs for one in sets):

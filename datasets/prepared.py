@@ -50,7 +50,7 @@ def read_meta(root):
 
         return records.read_meta(root)
     path = Path(root) / "meta.json"
-    remedy = f"run `python dataset_isic18.py --root {root}` or `python -m datasets NAME --root {root}` to prepare arrays"
+    remedy = f"run `python dataset_isic18.py --root {root}` or `python -m datasets NAME --root {root}` to write them"
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: '{root}' holds no prepared arrays; {remedy}")
     try:

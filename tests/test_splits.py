@@ -1,9 +1,11 @@
 """datasets/divide.py and copies.py, and what `python -m datasets` makes of them: folds, near-copies, sets combined."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
-from miniature import SIZE, image_path, mask_path, picture, save, square, write_isic2018
+from miniature import SIZE, image_path, mask_path, picture, save, square, write_isic2018, zip_folders
 from test_other_datasets import isic2017, ph2
 
 from datasets import __main__, copies, divide, prepared
@@ -200,6 +202,9 @@ def test_sets_are_combined_and_shared_images_told(tmp_path, capsys):
         save(mask_path(raw, f"ISIC_{n:07d}"), square(n))
     save(image_path(raw, "ISIC_0000200"), picture(0))
     save(mask_path(raw, "ISIC_0000200"), square(0))
+    zip_folders(raw, raw)  # both of ISIC are found as archives, PH2 as folders
+    for folder in [path for path in raw.iterdir() if path.is_dir()]:
+        shutil.rmtree(folder)
     ph2(raw)
     root = tmp_path / "out"
     arguments = ["--combine", "isic2017,isic2018,ph2", "--folders", str(raw), "--root", str(root), "--size", "24x32"]
