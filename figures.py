@@ -129,8 +129,8 @@ def sample_sheet(rows, path, classes=("lesion",), title=""):
     figure, grid = _sheet(rows, ("image", "truth", "prediction", "contours"), path, 1 + (len(classes) > 1))
     for axes, (_, _, truth, prediction) in zip(grid, rows, strict=True):
         truth, prediction = np.asarray(truth, bool), np.asarray(prediction, bool)
-        axes[1].imshow(_colored(truth))
-        axes[2].imshow(_colored(prediction))
+        axes[1].images[0].set_data(_colored(truth))
+        axes[2].images[0].set_data(_colored(prediction))
         _contours(axes[3], truth, prediction)
     _finish(figure, _sample_legend(classes), title, path)
 

@@ -92,20 +92,23 @@ def soft_counts(truth, probabilities):
     return Counts(both, predicted - both, true - both, math.prod(truth.shape[1:3]) - true - predicted + both)
 
 
-def threshold_counts(truth, probabilities, thresholds):
+def threshold_counts(truth, probabilities, steps=100):
     """Counts of each image at many thresholds; of them, `jaccard(c, "image_per_class")` is the curve of the image mean.
 
-    truth: masks of {0, 1}, probabilities: floats in [0, 1], both (N, H, W); thresholds: rising (T,). Predicted is what
-    lies at or above a threshold. Returns Counts of int64 (N, T).
+    truth: masks of {0, 1}, probabilities: floats in [0, 1], both (N, H, W). Thresholds are 1 / steps, 2 / steps, … and
+    below 1. Predicted is what lies at or above one, or below it by rounding alone. Returns Counts of int64 (N,
+    steps - 1).
     """
-    edges = np.asarray(thresholds, np.float32)
+    scale = np.float32(steps * (1 + 2.0**-22))  # what equals a threshold must not be rounded below it
     rows = []
     for true, scores in zip(truth, np.asarray(probabilities, np.float32), strict=True):
-        true = _planes(true, "truth")[0]
-        positives, negatives = np.sort(scores[true]), np.sort(scores[~true])
-        tp, fp = (side.size - np.searchsorted(side, edges) for side in (positives, negatives))  # (T,) each
-        rows.append((tp, fp, positives.size - tp, negatives.size - fp))
-    return Counts(*np.array(rows, np.int64).reshape(-1, 4, edges.size).swapaxes(0, 1))
+        places = (scores * scale).astype(np.intp)  # (H, W), 0 to steps
+        places += (steps + 1) * _planes(true, "truth")[0]
+        sides = np.bincount(places.ravel(), minlength=2 * steps + 2).reshape(2, -1)  # others, true pixels
+        above = sides[:, ::-1].cumsum(axis=1)[:, ::-1]  # (2, steps + 1)
+        fp, tp = above[:, 1:-1]
+        rows.append((tp, fp, above[1, 0] - tp, above[0, 0] - fp))
+    return Counts(*np.array(rows, np.int64).reshape(-1, 4, steps - 1).swapaxes(0, 1))
 
 
 def concatenate(parts):

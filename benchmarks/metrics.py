@@ -90,7 +90,7 @@ def main(argv=None):
     steps = {
         "counts": lambda: metrics.counts(truth, probabilities >= 0.5),
         "score histogram": lambda: histogram.update(probabilities, truth) or histogram.counts(),
-        "counts at 101 thresholds": lambda: metrics.threshold_counts(truth, probabilities, np.linspace(0, 1, 101)),
+        "counts at 99 thresholds": lambda: metrics.threshold_counts(truth, probabilities),
         "boundary scores": lambda: boundary.scores(truth, probabilities >= 0.5),
     }
     for name, step in steps.items():

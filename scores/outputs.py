@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -91,13 +93,13 @@ def write(output, result, scored, table, ids, classes, settings, samples):
 def write_worst(folder, ids, scores, samples):
     """Pictures of the worst images in a new folder; returns [(path inside the folder above, caption), …]."""
     shutil.rmtree(folder, ignore_errors=True)
-    files = []
-    for place, i in enumerate(figures.pick(scores, "worst", WORST), 1):
-        name = f"{place:02}_{ids[i]}.png"
-        folder.mkdir(parents=True, exist_ok=True)
-        drawing.write_png(folder / name, plots.picture(*samples(i)))
-        files.append((f"{folder.name}/{name}", f"{ids[i]}, Jaccard {scores[i]:.3f}"))
-    return files
+    folder.mkdir(parents=True)
+    chosen = figures.pick(scores, "worst", WORST)
+    names = [f"{place:02}_{ids[i]}.png" for place, i in enumerate(chosen, 1)]
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        list(pool.map(lambda i, name: drawing.write_png(folder / name, plots.picture(*samples(i))), chosen, names))
+    captions = [f"{ids[i]}, Jaccard {scores[i]:.3f}" for i in chosen]
+    return [(f"{folder.name}/{name}", caption) for name, caption in zip(names, captions, strict=True)]
 
 
 def draw(output, result, split, scored, predictions):

@@ -13,7 +13,7 @@ HEIGHT = 256  # of a picture of the worst images, in pixels
 
 def _save(figure, path):
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        figure.savefig(temporary, format="png", dpi=DPI, pil_kwargs={"compress_level": 4})
 
 
 def _tidy(axes, **labels):
@@ -33,8 +33,10 @@ def scores(path, classes, jaccards, shares, table=None, best=None, histograms=()
     histograms: one a class.
     """
     panels = 4 if table is not None else 2
-    figure = Figure(figsize=(5 * min(panels, 2), 3.7 * panels / 2), layout="constrained")
-    axes = list(np.ravel(figure.subplots(panels // 2, 2)))
+    rows = panels // 2
+    figure = Figure(figsize=(10, 3.7 * rows))
+    margins = {"left": 0.07, "right": 0.985, "bottom": 0.14 / rows, "top": 1 - 0.09 / rows}  # no search for a layout
+    axes = list(np.ravel(figure.subplots(rows, 2, gridspec_kw=margins | {"hspace": 0.36, "wspace": 0.2})))
     if table is not None:
         _thresholds(axes.pop(0), table, best)
         _calibration(axes.pop(0), classes, histograms)

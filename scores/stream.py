@@ -20,7 +20,7 @@ import inference
 import metrics
 import pipeline
 from overlap import in_order
-from scores.summary import THRESHOLDS
+from scores.summary import STEPS
 
 
 @dataclass
@@ -129,10 +129,10 @@ def measure(truth, masks, options):
 
 
 def at_thresholds(truth, probabilities):
-    """Of one image: Jaccard and Dice at each of THRESHOLDS, (classes, 2, thresholds)."""
+    """Of one image: Jaccard and Dice at each threshold, (classes, 2, thresholds)."""
     curves = []
     for k in range(truth.shape[-1]):
-        counts = metrics.threshold_counts(truth[None, ..., k], probabilities[None, ..., k], THRESHOLDS)
+        counts = metrics.threshold_counts(truth[None, ..., k], probabilities[None, ..., k], STEPS)
         curves.append([score(counts, "none")[0] for score in (metrics.jaccard, metrics.dice)])
     return np.array(curves)
 

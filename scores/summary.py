@@ -32,7 +32,7 @@ LABELS = {
     "brier": "Brier score (0 is best)",
     "expected_calibration_error": "Expected calibration error (0 is best)",
 }
-THRESHOLDS = np.linspace(0.01, 0.99, 99)
+STEPS = 100  # thresholds are hundredths
 
 
 # === Scores ===
@@ -118,10 +118,10 @@ def threshold_table(means, histograms, classes):
     means: (classes, 2, thresholds), mean Jaccard and Dice of images. Returns a table of a row a class and threshold:
     class, threshold, per_image_jaccard, per_image_dice, pooled_jaccard, pooled_dice.
     """
-    parts = []
+    parts, thresholds = [], np.arange(1, STEPS) / STEPS
     for name, (jaccard, dice), histogram in zip(classes, means, histograms, strict=False):  # not that of all classes
-        pooled = histogram.threshold_curve(THRESHOLDS)
-        columns = {"class": name, "threshold": THRESHOLDS.round(2)}
+        pooled = histogram.threshold_curve(thresholds)
+        columns = {"class": name, "threshold": thresholds}
         columns |= {"per_image_jaccard": jaccard, "per_image_dice": dice}
         parts.append(pd.DataFrame(columns | {f"pooled_{s}": pooled[s] for s in ("jaccard", "dice")}))
     return pd.concat(parts, ignore_index=True)

@@ -1,7 +1,9 @@
 """Probabilities and masks: the mean over poses by hand, and the largest part."""
 
+import cv2
 import keras
 import numpy as np
+from scipy import ndimage
 
 import inference
 
@@ -34,3 +36,15 @@ def test_largest_part_without_holes():
     assert np.array_equal(inference.largest_part(mask), expected)
     assert not inference.largest_part(np.zeros((8, 10), bool)).any()
     assert inference.largest_part(np.ones((8, 10), bool)).all()
+
+
+def test_largest_part_agrees_with_numbered_parts():
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        mask = cv2.blur(generator.random((20, 25)), (3, 3)) > generator.uniform(0.45, 0.6)
+        filled = ndimage.binary_fill_holes(mask)  # its background has four neighbours, as these parts have eight
+        labels, count = ndimage.label(filled, np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        found = inference.largest_part(mask)
+        assert found.sum() == sizes.max(initial=0)
+        assert not found.any() or np.array_equal(found, labels == labels[found][0])

@@ -56,7 +56,7 @@ def test_threshold_table_equals_scoring_at_each_threshold():
     truth, probabilities = random_masks()
     histogram = metrics.ScoreHistogram()
     histogram.update(probabilities, truth)
-    at = metrics.threshold_counts(truth, probabilities, summary.THRESHOLDS)
+    at = metrics.threshold_counts(truth, probabilities)
     means = [[score(at, "image_per_class") for score in (metrics.jaccard, metrics.dice)]]
     table = summary.threshold_table(means, [histogram], ["lesion"])
     assert table["threshold"].tolist() == [round(k / 100, 2) for k in range(1, 100)]
