@@ -46,7 +46,7 @@ def parse_arguments(argv):
     parser.add_argument("name", nargs="?", choices=TABLE, metavar="NAME", help="a data set; without: list them")
     parser.add_argument("--combine", type=names, metavar="NAME,NAME", help="several data sets in place of NAME")
     add_arguments(parser, root=None)
-    parser.add_argument("--folds", type=positive, default=FOLDS, help=f"without official splits (default {FOLDS})")
+    parser.add_argument("--folds", type=positive, help=f"number of folds, without official splits (default {FOLDS})")
     parser.add_argument("--fold", type=positive, default=1, help="the one to test on, from 1 (default 1)")
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
@@ -59,8 +59,10 @@ def parse_arguments(argv):
         parser.error(f"either {args.name} or --combine")
     if unknown := [name for name in chosen if name not in TABLE]:
         parser.error(f"no data set {unknown[0]}; there are: {', '.join(TABLE)}")
-    if args.folds < 3 or args.fold > args.folds:
-        parser.error(f"--fold {args.fold} of --folds {args.folds}: expected a fold from 1 on, of at least 3")
+    folds = args.folds or FOLDS
+    if folds < 3 or args.fold > folds:
+        parser.error(f"--fold {args.fold} of --folds {folds}: expected a fold from 1 on, of at least 3")
+    args.division = {"folds": folds, "fold": args.fold} if args.folds or args.fold > 1 else {}
     if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
         parser.error("--records writes one data set as it is, without --combine, --drop-leaks and --on-error skip")
     args.root = args.root or f"dataset_{'_'.join(chosen)}"
@@ -79,7 +81,7 @@ def main(argv=None):
     if args.records:
         write_records(chosen[0], declarations[0], args)
     else:
-        run(declarations, args, args.folds, args.fold)
+        run(declarations, args, **args.division)
 
 
 def write_records(name, declaration, args):
@@ -87,8 +89,7 @@ def write_records(name, declaration, args):
     from datasets import builders  # TensorFlow Datasets takes seconds to import
 
     place = fetched([declaration], args) or args.folders or args.root
-    division = {"seed": args.seed, "folds": args.folds, "fold": args.fold}
-    builder = builders.build(name, declaration, args.root, place, division)
+    builder = builders.build(name, declaration, args.root, place, {"seed": args.seed, **args.division})
     counts = ", ".join(f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     height, width = args.size
     print(f"{builder.data_path}: {counts}; {', '.join(declaration.classes)}")

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from datasets import download, synthetic
-from datasets.listing import FOLDS
 from datasets.prepare import describe, prepare
 
 
@@ -67,21 +66,11 @@ def fetched(declarations, args):
     return archives
 
 
-def run(declarations, args, folds=FOLDS, fold=1):
-    """Fetch if asked to, prepare, and print the summary."""
+def run(declarations, args, **division):
+    """Fetch if asked to, prepare, and print the summary. division: as for prepare()."""
     archives = fetched(declarations, args)
-    meta, written = prepare(
-        declarations,
-        args.root,
-        args.size,
-        archives,
-        args.on_error,
-        folders=args.folders,
-        seed=args.seed,
-        folds=folds,
-        fold=fold,
-        drop_leaks=args.drop_leaks,
-    )
+    options = {"folders": args.folders, "drop_leaks": args.drop_leaks, "seed": args.seed, **division}
+    meta, written = prepare(declarations, args.root, args.size, archives, args.on_error, **options)
     if not written:
         print("nothing changed since the arrays were prepared")
     print("\n".join(describe(meta, args.root)))

@@ -211,7 +211,6 @@ def _area_means(pixels, size):
     return np.diff(at_edges, axis=1) * (height * width / pixels.size)
 
 
-
 def _resize(pixels, size):
     height, width = size
     if pixels.shape[:2] == (height, width):

@@ -10,31 +10,20 @@ from tqdm import tqdm
 from datasets import loading, prepared
 from datasets.copies import Watch
 from datasets.declaration import Declaration
-from datasets.listing import FOLDS, SHOWN, Listed, anywhere, check, fingerprint, join
+from datasets.listing import SHOWN, Listed, anywhere, check, fingerprint, join
 
 REVISION = 2  # of the preparation: raise it when the same files would give other arrays
 
 
-def prepare(
-    declarations,
-    root,
-    size,
-    archives=None,
-    on_error="stop",
-    folders=None,
-    seed=0,
-    folds=FOLDS,
-    fold=1,
-    drop_leaks=False,
-):
+def prepare(declarations, root, size, archives=None, on_error="stop", folders=None, *, drop_leaks=False, **division):
     """Prepare the arrays of a data set, or of several together, in `root`, unless they are there already.
 
     declarations: a declaration.Declaration or a list of them. size: (H, W) of the arrays in pixels.
     archives: folder of the official zips. folders: where the official folders lie, if not in `root`. Of several data
     sets each may lie there as folders or as zips.
     on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
-    seed, folds, fold: of the division where there are no official splits (divide.py).
     drop_leaks: leave training images out that are near-copies of val or test images (copies.py).
+    division: seed, folds and fold of listing.Listed.divide, for sets without official splits.
     Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
     FileNotFoundError: nothing to prepare. ValueError: a bad file, or data sets that do not go together. OSError: disk
     full. What was there before then stays.
@@ -43,23 +32,20 @@ def prepare(
     root, place = Path(root), Path(archives or folders or root)
     declarations = [declarations] if isinstance(declarations, Declaration) else declarations
     _check_classes(declarations)
-    if len(declarations) == 1:
-        sets = [Listed(declarations[0], place, archives is not None)]
-    else:
-        sets = [anywhere(one, place) for one in declarations]
+    several = len(declarations) > 1
+    sets = [anywhere(one, place) if several else Listed(one, place, archives is not None) for one in declarations]
     if on_error == "stop":
         check(sets)
-    if (folds, fold) != (FOLDS, 1) and not any("all" in one.pairs for one in sets):
+    if "folds" in division and not any("all" in one.pairs for one in sets):
         raise ValueError(f"{declarations[0].title} has official splits: --folds is for data sets without")
     # 2. is it done?
-    settings = (REVISION, *size, on_error, seed, folds, fold, drop_leaks)
-    mark = fingerprint(sets, settings)
+    mark = fingerprint(sets, (REVISION, *size, on_error, drop_leaks, sorted(division.items())))
     if meta := _up_to_date(root, mark):
         return meta, False
     _check_disk(root, sets, size)
     # 3. divide, put together, write
     for one in sets:
-        one.divide(size, seed, folds, fold, on_error)
+        one.divide(size, on_error=on_error, **division)
     pairs, notes = join(sets)
     meta = {
         "dataset": "+".join(one.declaration.name for one in sets),
