@@ -44,6 +44,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
+import numpy as np
 
 import card
 import drawing
@@ -87,7 +88,7 @@ def truth(root, name, split, at):
     """(the true mask of an image by its number, or None without masks; the size (H, W) of its prediction)."""
     if at == "network":
         size = split.images.shape[1:3]
-        return (None if split.masks is None else lambda number: split.masks[number]), lambda number: size
+        return (None if split.masks is None else lambda number: np.asarray(split.masks[number])), lambda number: size
     if split.masks is None:
         return None, lambda number: tuple(split.sizes[number].tolist())
     try:
