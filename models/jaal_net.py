@@ -149,9 +149,8 @@ def da_net(input_shape=(128, 128, 3), classes=1, width=64, name="da_net"):
 class JAALNet(keras.Model):
     """The generator, trained against the discriminator: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes).
 
-    As a Keras model it **is** the generator: its weights, layers, averages and optimizer are the generator's. The
-    discriminator and its optimizer, made after the compiled one's pattern and built with it, stand beside it and are
-    saved and loaded with it.
+    As a Keras model it is the generator with one more attribute, the discriminator, whose weights are among its own.
+    The discriminator's optimizer is made after the pattern of the compiled one, and saved and loaded with it.
 
     A step, masks m and predictions G = tanh(logit / 2) = 2σ(logit) − 1 on the [−1, 1] scale:
     1. D: half the cross-entropy of D(image, m) against 1 plus that of D(image, G), without gradient to G, against 0.
@@ -176,8 +175,7 @@ class JAALNet(keras.Model):
 
     def __init__(self, generator, discriminator, l1_weight=100.0, epe_weight=50.0, win_bound=0.1, name="jaal_net"):
         super().__init__(generator.input, generator.output, name=name)
-        object.__setattr__(self, "discriminator", discriminator)  # past Keras's tracking: none of its weights are ours
-        self.generator_name = generator.name
+        self.discriminator, self.generator_name = discriminator, generator.name
         self.l1_weight, self.epe_weight, self.win_bound = l1_weight, epe_weight, win_bound
         self.means = [keras.metrics.Mean(term) for term in self.TERMS]
         self.means += [Below("discriminator_wins", win_bound), Below("generator_collapsed", 0.0)]
@@ -185,6 +183,11 @@ class JAALNet(keras.Model):
     def deploy(self):
         """The generator alone, sharing the layers: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes)."""
         return keras.Model(self.input, self.output, name=self.generator_name)
+
+    @property
+    def generator_variables(self):
+        """The generator's trainable weights."""
+        return [variable for layer in self.layers for variable in layer.trainable_variables]
 
     @property
     def optimizers(self):
@@ -199,7 +202,7 @@ class JAALNet(keras.Model):
             optimizer = scaled(optimizer)
         super().compile(optimizer=optimizer, loss=loss, **options)
         self.discriminator_optimizer = type(optimizer).from_config(optimizer.get_config())
-        self.optimizer.build(self.trainable_variables)
+        self.optimizer.build(self.generator_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     def compile_from_config(self, config):
@@ -220,7 +223,7 @@ class JAALNet(keras.Model):
                 descend(optimizer, judging, loss, self.discriminator.trainable_variables)
             terms |= self.draw(*pairs(logits))
             loss = self.optimizer.scale_loss(tf.reduce_sum(share * terms["loss"]))
-        descend(self.optimizer, tape, loss, self.trainable_variables)
+        descend(self.optimizer, tape, loss, self.generator_variables)
         return self.log(terms, images, masks, logits, weights)
 
     def test_step(self, data):

@@ -115,7 +115,8 @@ def main(folder):
     import loss
     import model
 
-    for kind, names, numbers in (("network", model.names(), network_numbers), ("loss", loss.LOSSES, loss_numbers)):
+    networks = [name for name in model.names() if name != "jaal_net"]  # it is lf_net, and da_net beside it
+    for kind, names, numbers in (("network", networks, network_numbers), ("loss", loss.LOSSES, loss_numbers)):
         for name in names:
             np.savez(Path(folder) / f"{kind} {name}.npz", **{k: sample(v) for k, v in numbers(name).items()})
 

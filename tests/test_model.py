@@ -75,8 +75,9 @@ def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name):
     with tf.GradientTape() as tape:
         pairs = zip(keras.tree.flatten(masks), keras.tree.flatten(network(x, training=True)), strict=True)
         total = tf.add_n([loss(truth, logits) for truth, logits in pairs])
-    gradients = tape.gradient(total, [v.value for v in network.trainable_weights])
-    for variable, gradient in zip(network.trainable_weights, gradients, strict=True):
+    variables = getattr(network, "generator_variables", network.trainable_weights)
+    gradients = tape.gradient(total, [v.value for v in variables])
+    for variable, gradient in zip(variables, gradients, strict=True):
         assert gradient is not None and np.isfinite(gradient).all(), variable.path
         if variable.name != "bias":  # before a batch normalization, a bias has none
             assert np.abs(gradient).max() > 0, variable.path
