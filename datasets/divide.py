@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import copies
+
 
 def folds(areas, groups, count, seed):
     """The fold of each image, int (N,) of 0 to count - 1.
@@ -14,8 +16,6 @@ def folds(areas, groups, count, seed):
     Groups are put in order of their mean area; each `count` neighbours go to as many folds, by chance.
     """
     _, group = np.unique(groups, return_inverse=True)  # (N,) numbers from 0
-    if 0 < len(set(group.tolist())) < 3:
-        raise ValueError(f"{group.max() + 1} images that are not near-copies, too few to divide: add some")
     mean = np.bincount(group, areas) / np.bincount(group)
     rng = np.random.default_rng(seed)
     fold = np.empty(len(mean), int)
@@ -31,6 +31,19 @@ def splits(fold, count, chosen):
     test, val = chosen - 1, chosen % count
     parts = {"train": (fold != test) & (fold != val), "val": fold == val, "test": fold == test}
     return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
+
+
+def held_out(split, share, seed):
+    """bool (N,): about `share` of the images of a split.Split with masks, at least one, to validate on.
+
+    Near-copies stay together, and both parts are alike in lesion area. Every image is read once.
+    """
+    groups = copies.groups(np.stack([copies.fingerprint(image) for image in split.images]))
+    areas = [mask.mean() for mask in split.masks]
+    count = min(max(2, round(1 / share)), len(np.unique(groups)))
+    if count < 2:
+        raise ValueError(f"{len(groups)} training images, all alike, cannot be divided: prepare a val split")
+    return folds(areas, groups, count, seed) == 0
 
 
 def read_lesions(table, place):

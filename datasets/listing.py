@@ -45,6 +45,33 @@ class Listed:
         """Divide the pairs into train, val and test if that is not done officially; images are looked at in `size`."""
         if "all" not in self.pairs:
             return
+        pairs, areas, prints = self._look(size, on_error)
+        self.pairs, self.problems = {}, {"train": self.problems["all"]}
+        if not pairs:
+            return
+        lesions = divide.numbered([self.lesions.get(pair.id, pair.id) for pair in pairs])
+        same = groups(np.array(prints), lesions)
+        kinds, different = "near-copies", len(np.unique(same))
+        if different < 3 or fold > different:
+            raise ValueError(
+                f"{self.declaration.title}: {different} images that are not {kinds} are too few for fold {fold} of "
+                f"{folds}; add some, or say yourself which are train, val and test (datasets/folder.py)"
+            )
+        folds = min(folds, different)
+        divided = divide.splits(divide.folds(areas, same, folds, seed), folds, fold)
+        self.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
+        if self.lesions:
+            kinds += " and images of one lesion"
+        self.notes.append(
+            f"no official splits: divided by lesion area with seed {seed}, fold {fold} of {folds} for test, the next "
+            f"for val; kept together: {len(pairs) - different} {kinds}"
+        )
+        if self.declaration.lesion_table and not self.lesions:
+            table = self.declaration.lesion_table[0].replace("*", ".csv")
+            self.notes.append(f"images of one lesion may be on different sides: {table} is not there to tell of them")
+
+    def _look(self, size, on_error):
+        """The undivided pairs that can be read, their lesion areas and their fingerprints."""
         pairs, areas, prints = [], [], []
         results = loading.in_order(lambda pair: loading.load(pair, size), self.pairs["all"])
         for pair, result in tqdm(results, "look", len(self.pairs["all"]), unit="image", disable=None):
@@ -58,19 +85,7 @@ class Listed:
             pairs.append(pair)
             areas.append(loaded.mask.mean())
             prints.append(loaded.fingerprint)
-        lesions = divide.numbered([self.lesions.get(pair.id, pair.id) for pair in pairs])
-        same = groups(np.array(prints), lesions)
-        divided = divide.splits(divide.folds(areas, same, folds, seed), folds, fold)
-        self.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
-        self.problems = {"train": self.problems["all"]}
-        kinds = "near-copies and images of one lesion" if self.lesions else "near-copies"
-        self.notes.append(
-            f"no official splits: divided by lesion area with seed {seed}, fold {fold} of {folds} for test, the next "
-            f"for val; kept together: {len(pairs) - len(set(same.tolist()))} {kinds}"
-        )
-        if self.declaration.lesion_table and not self.lesions:
-            table = self.declaration.lesion_table[0].replace("*", ".csv")
-            self.notes.append(f"images of one lesion may be on different sides: {table} is not there to tell of them")
+        return pairs, areas, prints
 
 
 def anywhere(declaration, place):

@@ -1,5 +1,6 @@
 """datasets/divide.py and copies.py, and what `python -m datasets` makes of them: folds, near-copies, sets combined."""
 
+import dataclasses
 import shutil
 
 import cv2
@@ -88,17 +89,43 @@ def test_folds_are_even_disjoint_and_keep_groups_together():
     assert not np.array_equal(fold, divide.folds(areas, groups, 5, seed=1))
 
 
-def test_too_few_to_divide():
-    with pytest.raises(ValueError, match="2 images that are not near-copies, too few to divide"):
-        divide.folds(np.ones(3), np.array([4, 4, 9]), 10, seed=0)
-
-
 def own(root, count, kinds=()):
     """Own data without splits: `count` lesions, then one more copy of lesion 0, 1, … for each of `kinds`."""
     pictures = [lesion(seed) for seed in range(count)] + [altered(lesion(n), kind) for n, kind in enumerate(kinds)]
     for n, pixels in enumerate(pictures):
         save(root / "images" / f"{n:03}.png", pixels)
         save(root / "masks" / f"{n:03}.png", square(n % 12, pixels.shape[:2]))
+
+
+def test_few_images(tmp_path):
+    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size", "48x64"]
+    own(tmp_path / "raw", 2, ["tinted"])
+    with pytest.raises(ValueError, match="2 images that are not near-copies are too few for fold 1 of 10; add some"):
+        __main__.main(arguments)
+    own(tmp_path / "raw", 5)
+    __main__.main(arguments)
+    assert prepared.read_meta(tmp_path / "out")["counts"] == {"train": 3, "val": 1, "test": 1}
+    with pytest.raises(ValueError, match="5 images that are not near-copies are too few for fold 7 of 10"):
+        __main__.main([*arguments, "--fold", "7"])
+
+
+def test_images_held_out_for_validation(tmp_path):
+    own(tmp_path / "raw", 40, ["smaller", "JPEG", "brighter", "tinted"] * 5)
+    (tmp_path / "raw").rename(tmp_path / "train")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "train").rename(tmp_path / "raw" / "train")
+    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size", "48x64"]
+    __main__.main(arguments)
+    split = prepared.open_split(tmp_path / "out", "train")
+    held = divide.held_out(split, 0.2, seed=0)
+    assert np.array_equal(held[:20], held[40:]) and 9 <= held.sum() <= 15  # near-copies on one side; 12 are a fifth
+    assert np.array_equal(held, divide.held_out(split, 0.2, seed=0))
+    assert not np.array_equal(held, divide.held_out(split, 0.2, seed=1))
+    few = dataclasses.replace(split, images=split.images[:3], masks=split.masks[:3])
+    assert divide.held_out(few, 0.1, seed=0).sum() == 1
+    alike = dataclasses.replace(split, images=split.images[[0, 40]], masks=split.masks[[0, 40]])
+    with pytest.raises(ValueError, match="2 training images, all alike, cannot be divided: prepare a val split"):
+        divide.held_out(alike, 0.1, seed=0)
 
 
 def ids(root):
