@@ -6,7 +6,8 @@
 Large JPEGs: phantoms of 4000 × 3000 pixels, a few distinct ones linked under many names, to 192 × 256, by prepare()
 and by a plain loop (open with PIL, resize, stack with NumPy), in turn; medians of the rounds. Goal: 7 times the loop.
 Memory: peak of the resident set of a process that prepares 200, then 2,000 images of 576 × 768 to 384 × 512; goal:
-flat, below 1 GiB. Archives: the seconds of the 2,194 + 100 + 300 pairs at 128 × 128; goal: 15.
+flat, below 1 GiB. Archives: the seconds of the 2,194 + 100 + 300 pairs at 128 × 128; goal: 15. The same as TensorFlow
+Dataset records: seconds to write them, and images and masks a second that come back in batches of 16.
 """
 
 import argparse
@@ -25,6 +26,7 @@ HOME = Path(__file__).resolve().parents[1]
 sys.path[0] = str(HOME)
 from datasets import isic2018, synthetic  # noqa: E402 (needs the line above)
 from datasets.prepare import prepare  # noqa: E402
+from datasets.prepared import open_split  # noqa: E402
 
 SIZE = (192, 256)  # height, width in pixels
 TASK = isic2018.TASKS[1]
@@ -92,6 +94,21 @@ def memory(folder):
         print(f"peak memory with {count} images: {int(done.stdout) / 1000:.0f} MB")
 
 
+def records(folder, archives):
+    from datasets import builders  # TensorFlow takes memory that is not the preparation's
+
+    start = time.perf_counter()
+    builder = builders.build("isic2018", TASK, folder, archives, {})
+    written = time.perf_counter() - start
+    split = open_split(f"tfds:{folder}/{builder.name}@128x128", "train")
+    start, order = time.perf_counter(), np.random.default_rng(0).permutation(len(split.ids))
+    for first in range(0, len(order), 16):
+        batch = order[first : first + 16]
+        split.images[batch], split.masks[batch]
+    taken = time.perf_counter() - start
+    print(f"records: written in {written:.1f} s, read at {len(order) / taken:.0f} images/s")
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archives", metavar="DIR", help="folder of the official archives, to time these too")
@@ -104,6 +121,7 @@ def main(argv=None):
         if args.archives:
             taken = [seconds(prepare, TASK, Path(folder, f"real{n}"), (128, 128), args.archives)[0] for n in range(3)]
             print(f"real archives at 128x128: {statistics.median(taken):.1f} s")
+            records(folder, args.archives)
 
 
 if __name__ == "__main__":
