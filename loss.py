@@ -49,15 +49,12 @@ def _cross_entropy(masks, logits, weight=1.0):
 
 
 def _sum_over_replicas(sums):
-    """The sums of all replicas of a tf.distribute strategy (its gradient is summed likewise); elsewhere unchanged."""
+    """The sums over the images of all replicas of a tf.distribute strategy; elsewhere unchanged."""
     if keras.backend.backend() != "tensorflow":
         return sums
-    import tensorflow as tf
+    import replicas  # needs TensorFlow, which the losses themselves do not
 
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return sums
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    return replicas.total_of_images(sums)
 
 
 def _positive(name, value, per_class=False):

@@ -5,6 +5,7 @@ and every augmentation draw is keyed by the step. So a run can go on from any st
 met, nothing has to be filled or saved, and the arrays stay on disk until a batch is read.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -63,20 +64,50 @@ def _each(function, images, channels):
     return tf.ensure_shape(result, (*images.shape[:3], channels))
 
 
+class Rows:
+    """Some rows of an array, read when they are asked for; indexed along the first axis alone."""
+
+    def __init__(self, array, numbers):
+        self.array, self.numbers = array, numbers
+        self.shape, self.dtype = (len(numbers), *array.shape[1:]), array.dtype
+
+    def __getitem__(self, rows):
+        return self.array[self.numbers[rows]]
+
+    def __len__(self):
+        return len(self.numbers)
+
+
+def subset(split, numbers):
+    """The images of these numbers, an array, as a Split."""
+    images = Rows(split.images, numbers)
+    masks = None if split.masks is None else Rows(split.masks, numbers)
+    ids = [split.ids[i] for i in numbers]
+    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers])
+
+
+def divided(split, share, seed):
+    """A split in two, drawn by the seed: (the rest, `share` of the images and at least one), both in their order."""
+    count = len(split.ids)
+    if count < 2:
+        raise ValueError(f"{count} training image cannot be divided into training and validation images")
+    order = np.random.default_rng(seed).permutation(count)
+    few = min(max(1, round(share * count)), count - 1)
+    return subset(split, np.sort(order[few:])), subset(split, np.sort(order[:few]))
+
+
 def steps_per_epoch(split, settings):
     """Batches that cover a split once, the last one as small as it comes."""
     return math.ceil(len(split.ids) / settings.batch_size)
 
 
-def training(split, settings, first_step=0, fill=False):
+def training(split, settings, first_step=0):
     """Augmented batches of a split from `first_step` to the end of the last epoch.
 
     Args:
         split: datasets.prepared.Split with masks.
         settings: Settings with `normalize` resolved.
         first_step: batches to leave out, as when a run goes on.
-        fill: make the last batch of an epoch whole with images of its first one, so that each of several devices gets
-            some: batch normalisation over no image is not defined.
 
     Returns:
         tf.data.Dataset of images (B, H, W, 3) float32, normalised, and masks (B, H, W, C) float32 {0, 1}.
@@ -86,14 +117,10 @@ def training(split, settings, first_step=0, fill=False):
     """
     if split.masks is None:
         raise ValueError("the training images have no masks: prepare the data with their ground truth")
-    count, batch, steps = len(split.ids), settings.batch_size, steps_per_epoch(split, settings)
+    count, steps = len(split.ids), steps_per_epoch(split, settings)
 
     def read(step):
-        epoch, place = step // steps, step % steps * batch
-        place = tf.range(place, place + batch if fill else tf.minimum(place + batch, count)) % count  # (B,)
-        seed = tf.stack([tf.cast(settings.seed, tf.int64), epoch])
-        order = tf.random.experimental.index_shuffle(place, seed, tf.cast(count - 1, tf.int64))  # (B,)
-        return step, *_gather(split, order)
+        return step, *_gather(split, _order(count, settings, step))
 
     def prepare(step, images, masks):
         images = clean(images, settings)
@@ -102,6 +129,21 @@ def training(split, settings, first_step=0, fill=False):
 
     data = tf.data.Dataset.range(first_step, steps * settings.epochs)
     return data.map(read).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def batch_ids(split, settings, step):
+    """Names of the images of a training step."""
+    return [split.ids[i] for i in _order(len(split.ids), settings, tf.constant(step, tf.int64)).numpy()]
+
+
+def _order(count, settings, step):
+    """Numbers (B,) of the images of a training step, int64."""
+    batch = settings.batch_size
+    steps = math.ceil(count / batch)
+    epoch, place = step // steps, step % steps * batch
+    place = tf.range(place, tf.minimum(place + batch, count))
+    seed = tf.stack([tf.cast(settings.seed, tf.int64), epoch])
+    return tf.random.experimental.index_shuffle(place, seed, tf.cast(count - 1, tf.int64))
 
 
 def evaluation(split, settings, batch_size=None):

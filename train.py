@@ -3,52 +3,50 @@
     python train.py                                        # AS-Net as published, on dataset_isic18
     python train.py --config configs/isic18_cpu.yaml       # a U-Net that two CPU cores can train in 25 minutes
     python train.py --config configs/isic18_cpu.yaml --run mine --epochs 10 --learning_rate 1e-3
-    python train.py --config configs/isic18_cpu.yaml --resume
+    python train.py --config configs/isic18_cpu.yaml --resume           # go on; --resume previous: one checkpoint back
+    python train.py --config mine.yaml --init isic18_cpu                # begin with the weights of another run
+    python train.py --config mine.yaml --devices 0,1                    # two GPUs; all there are by default
+    python train.py --config mine.yaml --workers a:2222,b:2222 --worker 0   # and --worker 1 on machine b
     python train.py --help                                 # every setting
 
 Writes, for the run NAME (default: the configuration file's name, else the network's):
 
-    checkpoint/NAME/epoch_0007.keras   after each epoch: network, optimiser and losses, to go on from
+    checkpoint/NAME/step_00001380.npz  after each epoch (--save_every N: and N steps), the last two: to go on from
     checkpoint_best/NAME/model.keras   the network of the best epoch (setting `monitor`), to evaluate and deploy
-    …/settings.yaml                    beside both: the settings it was trained with
+    …/settings.yaml, run.json, README.md   its settings, facts and card; training.keras: what else training needs
     output/NAME/log.csv, progress.png  losses, per-image mean Dice and Jaccard, learning rate and speed of each epoch
+    output/NAME/tensorboard/           the same for TensorBoard, with sample predictions every --samples_every epochs
 
-Every GPU is used when there are several. AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at
-128 x 128 trains on 60 images a second on two CPU cores that know bfloat16.
+A run that was killed, even while it wrote, goes on with --resume as if nothing had been: with --deterministic to the
+bit. Ctrl-C and SIGTERM save first. Where the data have no val split, `validation_share` of the training images is one.
+
+AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at 128 x 128 trains on 60 images a second on two
+CPU cores that know bfloat16.
 """
 
-import functools
 import math
 import os
-import resource
 import sys
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
-import pandas as pd
 import tensorflow as tf
 
+import card
+import checkpoint
 import config
-import figures
+import devices
+import loop
 import loss
-import metrics
 import model
 import pipeline
-from datasets.prepared import open_split
+from datasets.prepared import open_split, read_meta
 from optimizers import AdamL2
-
-HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
-
+from training import Stopped, Training, stopping
 
 # === Set-up ===
-
-
-def devices():
-    """The strategy to build under: all GPUs when TensorFlow sees several, else the default one."""
-    several = keras.backend.backend() == "tensorflow" and len(tf.config.list_physical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
 def set_precision(precision):
@@ -64,28 +62,6 @@ def set_precision(precision):
     keras.mixed_precision.set_dtype_policy(f"mixed_{precision}" if mixed else "float32")
 
 
-def fuse_batch_norm(network):
-    """Let TensorFlow's fused kernel compute the batch norms in training; nothing else of the network changes.
-
-    Keras 3 builds batch normalisation from separate products, sums and means, which cost U-Net 16 a third of its step
-    on CPUs. The fused kernel gives the same output; its running variance is the unbiased one, as in PyTorch.
-    """
-    if keras.backend.backend() == "tensorflow":
-        for layer in network.layers:
-            if type(layer) is keras.layers.BatchNormalization and layer.scale and layer.center:
-                layer.call = functools.partial(_fused_call, layer, layer.call)
-
-
-def _fused_call(layer, unfused, x, training=None, mask=None):
-    if not training or not layer.trainable:
-        return unfused(x, training=training, mask=mask)
-    gamma, beta = (tf.convert_to_tensor(w) for w in (layer.gamma, layer.beta))
-    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=layer.epsilon, is_training=True)[:3]
-    for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        moving.assign(moving * layer.momentum + batch * (1 - layer.momentum))
-    return y
-
-
 def optimizer(settings, steps):
     """The optimiser of the settings; `steps` is the number of updates in the whole run."""
     rate = settings.learning_rate
@@ -98,247 +74,125 @@ def optimizer(settings, steps):
             warmup_target=rate if rise else None,
             warmup_steps=rise,
         )
+    both = {"beta_1": settings.beta_1, "global_clipnorm": settings.clip or None}
     if settings.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, beta_1=settings.beta_1)
+        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, **both)
     if settings.weight_decay:
-        return AdamL2(rate, l2=settings.weight_decay, beta_1=settings.beta_1)
-    return keras.optimizers.Adam(rate, beta_1=settings.beta_1)
+        return AdamL2(rate, l2=settings.weight_decay, **both)
+    return keras.optimizers.Adam(rate, **both)
 
 
-def compiled(settings, split, steps):
-    """The network of the settings for the images and classes of a split, compiled."""
-    options = dict(settings.options)
-    if "classes" in model.REGISTRY[settings.model].defaults():
+def compiled(settings, split, updates, pretrained=True):
+    """The network of the settings for the images and classes of a split, compiled, its optimisers built."""
+    options, known = dict(settings.options), model.REGISTRY[settings.model].defaults()
+    if "classes" in known:
         options.setdefault("classes", len(split.classes))
     if settings.weights is not None:
         options["weights"] = settings.weights
+    if not pretrained and "weights" in known:
+        options["weights"] = "none"
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
-    if settings.mixup and hasattr(network, "deploy"):
+    special = hasattr(network, "deploy")
+    if settings.mixup and special:
         raise ValueError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
-    if isinstance(network.output, dict):
-        raise ValueError(f"{settings.model} gives several maps and needs a training step that is not there yet")
-    if network.output_shape[1:] != split.masks.shape[1:]:
+    shape = (network.deploy() if special else network).output_shape
+    if shape[1:] != split.masks.shape[1:]:
         raise ValueError(
-            f"{settings.model} gives maps of {network.output_shape[1:]}, the masks are {split.masks.shape[1:]}: "
+            f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
             f"choose other data or other --options (the masks' classes: {', '.join(split.classes)})"
         )
     network.compile(
-        optimizer=optimizer(settings, steps),
+        optimizer=optimizer(settings, updates),
         loss=loss.build(settings.loss),
-        metrics=[metrics.ImageDice(threshold=settings.threshold), metrics.ImageJaccard(threshold=settings.threshold)],
+        weighted_metrics=loop.scores(settings),
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
+    if not network.optimizer.built:
+        network.optimizer.build(network.trainable_variables)
     return network
 
 
-# === What a run keeps and writes ===
-
-
-class Average(keras.callbacks.Callback):
-    """A moving average of all weights, the running statistics of batch norms included, in place while validating.
-
-    Keras's own average leaves the statistics out, and weights that do not belong to them are of no use for epochs.
-    `weights`: the average to go on from.
-    """
-
-    EVERY = 8  # steps
-
-    def __init__(self, momentum, weights=None):
-        super().__init__()
-        self.momentum, self.weights = momentum, weights
-
-    def on_train_begin(self, logs=None):
-        self.weights = self.weights or self.model.get_weights()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.EVERY:
-            return
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
-        updates = int(self.model.optimizer.iterations) / self.EVERY
-        keep = min(self.momentum**self.EVERY, updates / (updates + 10))  # a short memory at first
-        for average, weight in zip(self.weights, self.model.get_weights(), strict=True):
-            average *= keep
-            average += (1 - keep) * weight
-
-    def swap(self):
-        """Exchange the network's weights and their average."""
-        weights = self.model.get_weights()
-        self.model.set_weights(self.weights)
-        self.weights = weights
-
-    def on_test_begin(self, logs=None):
-        self.swap()
-
-    def on_test_end(self, logs=None):
-        self.swap()
-
-
-class Recorder(keras.callbacks.Callback):
-    """After each epoch: the log, its figure, the best network, the checkpoint, in this order and each at once.
-
-    The checkpoint comes last and is the only truth of how far a run is: whatever a run that dies has written after
-    its last checkpoint is written again, the same, when it goes on.
-    """
-
-    def __init__(self, settings, images, rows=(), average=None):
-        super().__init__()
-        self.settings, self.images, self.rows, self.average = settings, images, list(rows), average
-        self.output = Path("output", settings.run)
-        self.output.mkdir(parents=True, exist_ok=True)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        self.trained = time.perf_counter()  # the epoch's own steps end where its validation begins
-
-    def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"epoch {epoch + 1}: the loss is {row['loss']}; lower --learning_rate, or go on from the epoch before "
-                "with --resume"
-            )
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row["seconds"] = time.perf_counter() - self.start
-        row["images_per_second"] = self.images / (self.trained - self.start)
-        self.rows.append(row)
-        log = self.output / "log.csv"
-        pd.DataFrame(self.rows).to_csv(f"{log}.tmp", index=False)
-        os.replace(f"{log}.tmp", log)
-        figures.curves(log, self.output / "progress.png", self.settings.run)
-        bare = keras.Model(self.model.input, self.model.output, name=self.model.name)  # no loss, no optimiser
-        folder = Path("checkpoint", self.settings.run)
-        names = [f"epoch_{epoch + 1:04}.keras"]
-        if self.average:
-            self.average.swap()
-            names.append(f"average_{epoch + 1:04}.keras")
-            write_network(bare, self.settings, folder / names[1])
-        if self.best() is row:
-            write_network(bare, self.settings, Path("checkpoint_best", self.settings.run, "model.keras"))
-        if self.average:
-            self.average.swap()
-        write_network(self.model, self.settings, folder / names[0])
-        for older in folder.glob("*_????.keras"):
-            if older.name not in names:
-                older.unlink()
-
-    def best(self):
-        """The row of the best epoch so far, the earliest of equals."""
-        name = self.settings.monitor
-        sign = 1 if HIGHER_IS_BETTER[name] else -1
-        return max(self.rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name])
-
-
-def write_network(network, settings, file):
-    """Save a network, and its settings beside it, each under a temporary name first."""
-    config.save(settings, file.parent / "settings.yaml")
-    network.save(file.with_name("writing.keras"))
-    os.replace(file.with_name("writing.keras"), file)
-
-
-def last_checkpoint(settings, steps):
-    """The network to go on from, with its optimiser, the log rows up to it, and the average of its weights or None.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none; it was made with other settings, or by other data.
-    """
-    folder = Path("checkpoint", settings.run)
-    files = sorted(folder.glob("epoch_*.keras"))
-    if not files:
-        raise FileNotFoundError(f"nothing to resume in '{folder}': start the run without --resume")
-    before = config.load(folder / "settings.yaml")
-    for name in config.NAMES:
-        if getattr(before, name) != getattr(settings, name):
-            raise ValueError(
-                f"run '{settings.run}' was trained with {name} {getattr(before, name)}, now it is "
-                f"{getattr(settings, name)}: resume with the same settings, or start another --run"
-            )
-    done = int(files[-1].stem.removeprefix("epoch_"))
-    network = keras.saving.load_model(files[-1])
-    skipped = done * steps - int(network.optimizer.iterations)
-    if skipped and settings.precision != "float16":  # loss scaling leaves out steps that overflow
-        raise ValueError(f"'{folder}' was trained on another number of images: resume with the data it began with")
-    log = Path("output", settings.run, "log.csv")
-    rows = pd.read_csv(log).to_dict("records")[:done] if log.is_file() else []
-    if len(rows) < done:
-        raise FileNotFoundError(f"'{log}' does not hold the {done} epochs of '{folder}': start another --run")
-    average = files[-1].with_name(files[-1].name.replace("epoch", "average"))
-    return network, rows, keras.saving.load_model(average).get_weights() if settings.ema else None
+def open_data(settings):
+    """The Splits to train and to validate on; ValueError where they have no masks."""
+    images = open_split(settings.data, "train")
+    if images.masks is None:
+        raise ValueError(f"{settings.data}: the train split has no masks: prepare it with its ground truth")
+    if "val" not in read_meta(settings.data)["counts"]:
+        return dict(
+            zip(("train", "val"), pipeline.divided(images, settings.validation_share, settings.seed), strict=True)
+        )
+    validation = open_split(settings.data, "val")
+    if validation.masks is None:
+        raise ValueError(f"{settings.data}: the val split has no masks: prepare it with its ground truth")
+    return {"train": images, "val": validation}
 
 
 # === The run ===
 
 
-def train(settings, resume=False):
+def train(settings, launch=None):
     """Train as the settings say; returns the log as a list of rows, one per epoch.
 
     Raises:
         FileNotFoundError, ValueError, FileExistsError: data, settings or checkpoints that do not fit.
+        ConnectionError: another worker is gone. Stopped: by Ctrl-C or SIGTERM, all saved.
     """
     # 1. data
+    launch, start = launch or config.Launch(), time.perf_counter()
     if settings.model not in model.REGISTRY:
         raise ValueError(f"no network named '{settings.model}'; there are: {', '.join(model.names())}")
+    if launch.init and launch.resume:
+        raise ValueError("--init begins a run and --resume goes on with one: give one of them")
     settings.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
-    images, validation = open_split(settings.data, "train"), open_split(settings.data, "val")
-    for name, split in (("train", images), ("val", validation)):
-        if split.masks is None:
-            raise ValueError(f"{settings.data}: the {name} split has no masks: prepare it with its ground truth")
-    steps = pipeline.steps_per_epoch(images, settings)
-    if not resume and any(Path("checkpoint", settings.run).glob("epoch_*.keras")):
+    splits, folder = open_data(settings), Path("checkpoint", settings.run)
+    if not launch.resume and checkpoint.files(folder):
         raise FileExistsError(f"run '{settings.run}' exists: go on with --resume, or choose another name with --run")
 
-    # 2. network
+    # 2. devices and network
+    strategy = devices.strategy(launch)
     set_precision(settings.precision)
     keras.utils.set_random_seed(settings.seed)
-    strategy = devices()
-    with strategy.scope():
-        if resume:
-            network, rows, weights = last_checkpoint(settings, steps)
-        else:
-            network, rows, weights = compiled(settings, images, steps * settings.epochs), [], None
-    fuse_batch_norm(network)
-    if len(rows) == settings.epochs:
-        raise ValueError(f"run '{settings.run}' is finished, all {settings.epochs} epochs: start another --run")
+    if launch.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with checkpoint.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
+        saved = checkpoint.load(folder, launch.resume) if launch.resume else None
+        updates = math.ceil(pipeline.steps_per_epoch(splits["train"], settings) / settings.accumulate) * settings.epochs
+        network = compiled(settings, splits["train"], updates, pretrained=not saved)
+        if launch.init:
+            checkpoint.take_over(network, launch.init)
+        training = Training(settings, launch, splits, network, strategy, saved)
+        if devices.is_first():
+            height, width = splits["train"].images.shape[1:3]
+            print(
+                f"{settings.run}: {settings.model}, {network.count_params():,} parameters, "
+                f"{len(splits['train'].ids)} images of {height} x {width}, {training.steps} steps an epoch, "
+                f"{strategy.num_replicas_in_sync} devices",
+                flush=True,
+            )
 
-    # 3. training
-    average = Average(settings.ema, weights) if settings.ema else None
-    recorder = Recorder(settings, len(images.ids), rows, average)
-    print(
-        f"{settings.run}: {settings.model}, {network.count_params():,} parameters, {len(images.ids)} images of "
-        f"{images.images.shape[1]} x {images.images.shape[2]}, {steps} steps an epoch"
-    )
-    start = time.perf_counter()
-    network.fit(
-        pipeline.training(images, settings, len(rows) * steps, fill=strategy.num_replicas_in_sync > 1),
-        validation_data=pipeline.evaluation(validation, settings),
-        initial_epoch=len(rows),
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        callbacks=[average, recorder] if average else [recorder],
-        shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+        # 3. training
+        with stopping(training):
+            training.run()
 
     # 4. summary
-    best, seconds = recorder.best(), time.perf_counter() - start
-    speed = pd.Series([row["images_per_second"] for row in recorder.rows]).median()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"best epoch {best['epoch']}: val_loss {best['val_loss']:.4f}, val_dice {best['val_dice']:.4f}, "
-        f"val_jaccard {best['val_jaccard']:.4f}; {seconds:.0f} s, {speed:.1f} images/s, peak memory {memory:.1f} GiB\n"
-        f"next: python evaluate.py --run {settings.run} --split test"
-    )
-    return recorder.rows
+    if devices.is_first():
+        card.write(training.recorder.best_folder)
+        print(training.summary(time.perf_counter() - start))
+    return training.recorder.rows
 
 
 def main(argv=None):
     settings, launch = config.parse(argv)
     try:
-        train(settings, bool(launch.resume))
+        train(settings, launch)
     except (OSError, ValueError) as error:
+        if isinstance(error, ConnectionError):
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # TensorFlow would wait for the worker that is gone
         sys.exit(f"error: {error}")
+    except Stopped as stop:
+        print(stop)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -41,15 +41,25 @@ def test_a_run_goes_on_from_any_step(discs):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
-def test_the_last_batch_can_be_filled_up(discs):
+def test_a_training_set_without_validation_images_is_divided(discs):
     split = open_split(discs, "train")
-    settings = Settings(batch_size=16, epochs=2, normalize="unit")
-    whole = [numbers(split, x) for x, _ in batches(pipeline.training(split, settings, fill=True))]
-    plain = [numbers(split, x) for x, _ in batches(pipeline.training(split, settings))]
-    assert [len(x) for x in whole] == [16] * 4 and [len(x) for x in plain] == [16, 4] * 2
-    for epoch in (0, 2):
-        assert whole[epoch] == plain[epoch]
-        assert whole[epoch + 1] == plain[epoch + 1] + plain[epoch][:12]
+    rest, few = pipeline.divided(split, 0.2, seed=3)
+    assert len(few.ids) == 4 and sorted(rest.ids + few.ids) == split.ids
+    assert pipeline.divided(split, 0.2, seed=3)[1].ids == few.ids != pipeline.divided(split, 0.2, seed=4)[1].ids
+    settings = Settings(batch_size=16, epochs=1, normalize="unit")
+    for part in (rest, few):
+        seen = np.concatenate([x for x, _ in batches(pipeline.training(part, settings))])
+        assert sorted(split.ids[i] for i in numbers(split, seen)) == part.ids
+        masks = np.concatenate([y for _, y in batches(pipeline.evaluation(part, settings))])
+        assert np.array_equal(masks, split.masks[[split.ids.index(i) for i in part.ids]])
+    with pytest.raises(ValueError, match="1 training image cannot be divided"):
+        pipeline.divided(pipeline.subset(split, np.array([2])), 0.5, 0)
+
+
+def test_the_names_of_a_batch_are_known(discs):
+    split, settings = open_split(discs, "train"), Settings(batch_size=8, epochs=2, normalize="unit", seed=5)
+    for step, (images, _) in enumerate(batches(pipeline.training(split, settings))):
+        assert pipeline.batch_ids(split, settings, step) == [split.ids[i] for i in numbers(split, images)]
 
 
 def test_evaluation_is_in_order_and_whole(discs):

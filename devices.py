@@ -1,0 +1,111 @@
+"""Which devices a run is computed on: all GPUs, some, several CPU devices for tests, or several machines.
+
+Everything is a tf.distribute strategy: the default one for a single device, MirroredStrategy for several of a machine,
+MultiWorkerMirroredStrategy for several machines, each of which is started with the same command but for --worker.
+"""
+
+import contextlib
+import json
+import os
+
+import keras
+import tensorflow as tf
+
+PATIENCE = 5  # seconds between two looks at the other workers, and for an answer
+
+
+def strategy(launch):
+    """The strategy that --devices, --workers and --worker (or TF_CONFIG) ask for.
+
+    Raises:
+        ValueError: there are no such devices, or the workers do not make sense.
+    """
+    several = launch.workers or "TF_CONFIG" in os.environ
+    if keras.backend.backend() != "tensorflow":
+        if several or launch.devices != "all":
+            raise ValueError(f"--devices and --workers need Keras's TensorFlow backend, not {keras.backend.backend()}")
+        return tf.distribute.get_strategy()
+    names = _names(launch.devices)
+    if several:
+        return _workers(launch)
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+
+def _names(devices):
+    """The devices by TensorFlow's names, such as ["GPU:0", "GPU:1"]; others are hidden from it."""
+    gpus = tf.config.list_physical_devices("GPU")
+    kind, _, number = devices.partition(":")
+    if kind == "cpu":
+        _configure(lambda: tf.config.set_visible_devices([], "GPU") if gpus else None)
+        if not number:
+            return ["CPU:0"]
+        if not number.isdigit() or int(number) < 1:
+            raise ValueError(f"--devices {devices}: expected cpu or cpu:N, such as cpu:2")
+        one = tf.config.LogicalDeviceConfiguration()
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if len(tf.config.get_logical_device_configuration(cpu) or []) < int(number):
+            _configure(lambda: tf.config.set_logical_device_configuration(cpu, [one] * int(number)))
+        return [f"CPU:{i}" for i in range(int(number))]
+    if devices == "all":
+        return [f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"]
+    chosen = devices.split(",")
+    if not all(c.isdigit() and int(c) < len(gpus) for c in chosen) or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"--devices {devices}: expected all, cpu, cpu:N or numbers of the {len(gpus)} GPUs, such as 0,1"
+        )
+    _configure(lambda: tf.config.set_visible_devices([gpus[int(c)] for c in chosen], "GPU"))
+    return [f"GPU:{i}" for i in range(len(chosen))]
+
+
+def _configure(change):
+    try:
+        change()
+    except RuntimeError as error:
+        raise ValueError(
+            f"TensorFlow has begun with other devices: choose --devices in a new process ({error})"
+        ) from None
+
+
+def _workers(launch):
+    """The strategy of several machines; returns when all of them are there."""
+    if launch.workers:
+        workers = launch.workers.split(",")
+        if launch.worker is None or not 0 <= launch.worker < len(workers):
+            raise ValueError(f"--workers names {len(workers)} machines: --worker must be 0 to {len(workers) - 1}")
+        task = {"type": "worker", "index": launch.worker}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    workers, own = addresses()
+    print(f"worker {own} of {len(workers)}: waiting for the others", flush=True)
+    made = tf.distribute.MultiWorkerMirroredStrategy()
+    made.extended._check_health_interval = made.extended._check_health_timeout = PATIENCE
+    return made
+
+
+def addresses():
+    """The workers as TF_CONFIG names them, host:port, and which of them this process is; ([], 0) without."""
+    try:
+        described = json.loads(os.environ.get("TF_CONFIG", '{"cluster": {"worker": []}, "task": {"index": 0}}'))
+        return described["cluster"]["worker"], int(described["task"]["index"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"TF_CONFIG cannot be read ({error!r}); use --workers and --worker instead") from None
+
+
+@contextlib.contextmanager
+def watching():
+    """ConnectionError in place of TensorFlow's errors when another worker is gone."""
+    workers, own = addresses()
+    try:
+        yield
+    except (tf.errors.OpError, RuntimeError) as error:
+        if not workers:
+            raise
+        others = ", ".join(f"{i} ({name})" for i, name in enumerate(workers) if i != own)
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ConnectionError(
+            f"worker {own}: one of the workers {others} is gone ({reason}); start all of them again with --resume"
+        ) from None
+
+
+def is_first():
+    """Whether this process writes the files: the only one, or worker 0."""
+    return addresses()[1] == 0
