@@ -51,7 +51,7 @@ def compare(names):
         _check(runs[0], other)
     found = _compared(runs)
 
-    output, title = OUTPUT / f"compare_{'_'.join(names)}", " against ".join(names)
+    output, title = OUTPUT / f"compare_{'_'.join(names)}", f"Compared: {', '.join(names)}"
     shown = {label: [scores[key] for scores in found.values()] for key, (*_, label) in SCORES.items()}
     plots.comparison(output / "comparison.png", names, shown)
     rows = [_flat(name, key, values) for name, scores in found.items() for key, values in scores.items()]
@@ -129,10 +129,15 @@ def _blocks(runs, found):
     result, first = runs[0].result, runs[0].name
     labels = [label for *_, label in SCORES.values()]
     scores = [
-        [name, *(f"{number(s[key]['score'])}  ({between(s[key]['interval'])})" for key in SCORES)]
+        [name, *(f"{number(s[key]['score'])} ({between(s[key]['interval'])})" for key in SCORES)]
         for name, s in found.items()
     ]
-    differences = [[name, *(_difference(s[key]) for key in SCORES)] for name, s in found.items() if name != first]
+    differences = [
+        [f"{name}, {label}", *_difference(scores[key])]
+        for name, scores in found.items()
+        for key, (*_, label) in SCORES.items()
+        if name != first
+    ]
     where = f"{result['images']} images" + f" of {result['data']}, split {result['split']}" * bool(result["split"])
     how = [[run.name, *_settings(run.result)] for run in runs]
     return [
@@ -141,10 +146,9 @@ def _blocks(runs, found):
         page.Table(["run", *labels], scores, "With 95 % intervals, 10,000 draws of the images with replacement."),
         page.Heading(f"Differences to {first}"),
         page.Table(
-            ["run", *labels],
+            ["run and score", "difference", "95 % interval", "p"],
             differences,
-            "With paired 95 % intervals: every run is scored on the same draws. p: twice the share of draws on the"
-            " rarer side of 0.",
+            "Paired: both runs are scored on the same draws. p: twice the share of draws on the rarer side of 0.",
         ),
         page.Pictures([("comparison.png", "Scores and differences with their 95 % intervals.")]),
         *_most_different(runs),
@@ -155,7 +159,7 @@ def _blocks(runs, found):
 
 def _difference(values):
     low, high = values["difference_interval"]
-    return f"{values['difference']:+.4f}  ({low:+.3f} to {high:+.3f}, p {values['p']:.3f})"
+    return f"{values['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{values['p']:.3f}"
 
 
 def _settings(result):

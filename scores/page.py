@@ -113,7 +113,7 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; padding-top: .9rem; border-top: 
 p { margin: .5rem 0; max-width: 50rem; }
 p.note { color: var(--soft); font-size: .87rem; margin-top: -.2rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .32rem 0 .32rem 1.7rem; text-align: right; white-space: nowrap;
+th, td { padding: .32rem 0 .32rem 1.5rem; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: #8a949e; }

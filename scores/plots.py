@@ -159,6 +159,7 @@ def comparison(path, names, scores):
         y -= 0.6
     left.set_yticks(ticks, labels)
     right.axvline(0, color="0.4", linewidth=1)
+    right.locator_params(axis="x", nbins=5)
     _tidy(left, title="Scores, 95 % intervals")
     _tidy(right, title=f"Difference to {names[0]}, paired")
     _save(figure, path)

@@ -61,7 +61,7 @@ def test_files():
     assert {path.name for path in folder.iterdir()} == {
         "comparison.csv", "comparison.json", "comparison.png", "report.html", "report.md",
     }  # fmt: skip
-    assert "0.6000  (0.500–0.700)" in text and "+0.0667" in text
+    assert "0.6000 (0.500–0.700)" in text and "+0.0667" in text
     rows = pd.read_csv(folder / "comparison.csv")
     assert rows["run"].tolist() == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
     assert rows["interval_low"][0] == pytest.approx(0.5)
