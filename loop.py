@@ -48,6 +48,8 @@ class Loop:
         changed = several or strategy.num_replicas_in_sync > 1
         self.sums = [replicas.Accumulating(o, several) for o in self.optimizers] if changed else []
         replicas.fuse_batch_norm(network, settings.sync_batch_norm)
+        if self.special:  # Keras makes the list of its metrics at the first step; a checkpoint is read before
+            network._compile_metrics.build(self.judged.output, self.judged.output)
         self.functions = {}
 
     def metrics(self):
