@@ -115,7 +115,7 @@ p.note { color: var(--soft); font-size: .87rem; margin-top: -.2rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .32rem 0 .32rem 1.5rem; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8.5rem; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: #8a949e; }
 tbody tr:hover { background: #f5f8fa; }
 .wide { overflow-x: auto; }
@@ -132,11 +132,14 @@ tbody tr:hover { background: #f5f8fa; }
             align-items: start; }
 .pictures.small { grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .9rem; }
 figure { margin: 0; break-inside: avoid; }
+.pictures figure:only-child { grid-column: 1 / -1; }
 figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .84rem; margin-top: .25rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  table { font-size: 8.5pt; } th, td { padding-left: 1rem; } h2 { margin-top: 1.4rem; }
+  .headline { flex-wrap: nowrap; gap: .5rem; } .headline div { padding: .4rem .6rem; }
   h2 { break-after: avoid; } table, .headline { break-inside: avoid; }
   .pictures { grid-template-columns: 1fr 1fr; } .pictures.small { grid-template-columns: repeat(4, 1fr); }
   .wide { overflow: visible; } @page { margin: 16mm; }

@@ -5,7 +5,11 @@ blocks = scores(result) + …
 
 import math
 import platform
-from importlib import metadata
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
 
 from scores import summary
 from scores.page import Heading, Headline, Pictures, Table, Text
@@ -35,8 +39,8 @@ VARIANTS = {
 
 def versions():
     """Versions of what computes the scores: {name: version}."""
-    packages = ("tensorflow", "keras", "numpy", "opencv-python-headless")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    modules = {"tensorflow": tf, "keras": keras, "numpy": np, "opencv": cv2}
+    return {"python": platform.python_version()} | {name: module.__version__ for name, module in modules.items()}
 
 
 def number(value, digits=4):
