@@ -31,7 +31,10 @@ class Average:
 
     def __init__(self, network, momentum):
         self.network, self.momentum = network, momentum
-        self.variables = [keras.Variable(w.value, dtype=w.dtype, trainable=False) for w in network.weights]
+        values = [
+            keras.ops.convert_to_numpy(w) for w in network.weights
+        ]  # a Variable made of a variable would share it
+        self.variables = [keras.Variable(value, dtype=value.dtype.name, trainable=False) for value in values]
 
     def update(self, steps):
         """Take in the weights after so many steps of the run."""

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,18 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 import yaml
 
+import checkpoint
 import config
+import loop
 import model
+import pipeline
+import recorder
+import replicas
+import runs
 import train
+import training
 from datasets.prepared import Writer, open_split
 from tests.conftest import write_discs
 
@@ -32,9 +39,9 @@ def write_config(data, **changes):
     return ["--config", "tiny.yaml"]
 
 
-def weights(path):
-    network = keras.saving.load_model(path)
-    return [np.array(w) for w in network.get_weights() + [v.numpy() for v in network.optimizer.variables]]
+def last(run):
+    """State and arrays of the last checkpoint of a run."""
+    return checkpoint.load(Path("checkpoint", run))
 
 
 def refused(argv):
@@ -53,10 +60,18 @@ def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
     assert log.learning_rate.iloc[-1] < 1e-4 < log.learning_rate.max() <= 1e-2
     written = {str(p) for p in Path().rglob("*") if p.is_file()} - {"tiny.yaml"}
     assert written == {
-        *("checkpoint/tiny/epoch_0008.keras", "checkpoint/tiny/settings.yaml"),
+        *("checkpoint/tiny/step_00000021.npz", "checkpoint/tiny/step_00000024.npz"),
+        *("checkpoint/tiny/settings.yaml", "checkpoint/tiny/lock"),
         *("checkpoint_best/tiny/model.keras", "checkpoint_best/tiny/settings.yaml"),
+        *("checkpoint_best/tiny/run.json", "checkpoint_best/tiny/README.md"),
         *("output/tiny/log.csv", "output/tiny/progress.png"),
+        *(str(path) for path in Path("output/tiny/tensorboard").iterdir()),
     }
+    facts = runs.facts("checkpoint_best/tiny")
+    assert facts["classes"] == ["lesion"] and facts["size"] == [32, 48] and facts["images"] == {"train": 20, "val": 6}
+    assert facts["data"] == {"dataset": "discs", "task": 1} and facts["versions"]["keras"] == keras.__version__
+    best = log.loc[log.val_loss.idxmin()]
+    assert facts["epoch"] == best.epoch and facts["scores"]["val_loss"] == pytest.approx(best.val_loss)
     settings = config.load("checkpoint_best/tiny/settings.yaml")
     assert (settings.run, settings.normalize, settings.epochs) == ("tiny", "unit", 8)
     assert "best epoch" in capsys.readouterr().out
@@ -67,86 +82,76 @@ def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
     assert not model.load("checkpoint_best/tiny/model.keras").compiled
 
 
-def test_a_run_that_died_goes_on_as_if_it_had_not(discs, monkeypatch):
-    argv = write_config(discs, schedule="cosine")
-    train.main([*argv, "--run", "whole"])
+def test_moving_average_is_validated_and_kept(discs, monkeypatch):
+    steps, seen, close = 3, [], training.Training.close
+    monkeypatch.setattr(recorder.Average, "EVERY", steps)  # once an epoch
 
-    class Killed(BaseException):
-        pass
+    def listens(self, number):
+        seen.append([w.copy() for w in self.network.get_weights()])
+        close(self, number)
 
-    end = train.Recorder.on_epoch_end
-
-    def dies(self, epoch, logs=None):
-        if epoch == 2:
-            raise Killed
-        end(self, epoch, logs)
-
-    monkeypatch.setattr(train.Recorder, "on_epoch_end", dies)
-    with pytest.raises(Killed):
-        train.main([*argv, "--run", "died"])
-    monkeypatch.setattr(train.Recorder, "on_epoch_end", end)
-    keras.utils.set_random_seed(99)  # nothing may depend on the state of the process
-    train.main([*argv, "--run", "died", "--resume"])
-    whole, died = (weights(f"checkpoint/{run}/epoch_0003.keras") for run in ("whole", "died"))
-    assert len(whole) == len(died) > 40
-    for a, b in zip(whole, died, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-    logs = [pd.read_csv(f"output/{run}/log.csv") for run in ("whole", "died")]
-    pd.testing.assert_frame_equal(*(log.drop(columns=["seconds", "images_per_second"]) for log in logs), atol=1e-6)
-    assert "is finished, all 3 epochs" in refused([*argv, "--run", "died", "--resume"])
-    assert "exists: go on with --resume" in refused([*argv, "--run", "died"])
-    assert "trained with learning_rate 0.01, now it is 0.1" in refused(
-        [*argv, "--run", "died", "--resume", "--learning_rate", "0.1"]
-    )
-
-
-def test_moving_average_is_validated_kept_and_resumed(discs, monkeypatch):
-    steps, seen, end = 3, [], train.Recorder.on_epoch_end
-    monkeypatch.setattr(train.Average, "EVERY", steps)  # once an epoch
-
-    def listens(self, epoch, logs=None):
-        seen.append([w.copy() for w in self.model.get_weights()])
-        end(self, epoch, logs)
-        if self.settings.run == "died" and epoch == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(train.Recorder, "on_epoch_end", listens)
+    monkeypatch.setattr(training.Training, "close", listens)
     argv = write_config(discs, ema=0.9, monitor="epoch")
-    train.main([*argv, "--run", "whole"])
-    best = model.load("checkpoint_best/whole/model.keras").get_weights()
-    last = keras.saving.load_model("checkpoint/whole/epoch_0003.keras").get_weights()
-    assert {p.name for p in Path("checkpoint/whole").glob("*.keras")} == {"epoch_0003.keras", "average_0003.keras"}
-
+    train.main(argv)
+    best = model.load("checkpoint_best/tiny/model.keras").get_weights()
+    state, arrays = last("tiny")
     keras.utils.set_random_seed(TINY["seed"])
     expected = train.compiled(config.parse(argv)[0], open_split(discs, "train"), 1).get_weights()
     for update, weights in enumerate(seen, start=1):
         keep = min(0.9**steps, update / (update + 10))
         expected = [keep * average + (1 - keep) * weight for average, weight in zip(expected, weights, strict=True)]
-    for average, by_hand, raw, weight in zip(best, expected, last, seen[-1], strict=True):
+    for average, by_hand, kept in zip(best, expected, arrays["average"], strict=True):
         np.testing.assert_allclose(average, by_hand, atol=1e-5)
+        np.testing.assert_array_equal(average, kept)
+    for raw, weight in zip(arrays["network"], seen[-1], strict=False):
         np.testing.assert_array_equal(raw, weight)
-
-    with pytest.raises(KeyboardInterrupt):
-        train.main([*argv, "--run", "died"])
-    train.main([*argv, "--run", "died", "--resume"])
-    for a, b in zip(best, model.load("checkpoint_best/died/model.keras").get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert state["rows"][-1]["val_loss"] == runs.facts("checkpoint_best/tiny")["scores"]["val_loss"]
 
 
-@pytest.mark.slow
-def test_two_devices_train_as_one(discs, monkeypatch):
-    """17 images in batches of 8: the last batch, of one image, would leave a device without any."""
-    write_discs(Path("odd"), counts={"train": 17, "val": 8}, seed=1)
-    argv = write_config("odd", epochs=2)
-    train.main([*argv, "--run", "one"])
-    pair = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
-    monkeypatch.setattr(train, "devices", lambda: pair)
-    train.main([*argv, "--run", "two"])
-    one, two = (pd.read_csv(f"output/{run}/log.csv") for run in ("one", "two"))
-    assert np.isfinite(two.drop(columns="epoch")).all(axis=None)
-    np.testing.assert_allclose(one.val_loss, two.val_loss, rtol=0.1)  # batch norm sees half a batch
-    for array in weights("checkpoint/two/epoch_0002.keras"):
-        assert np.isfinite(array).all()
+def test_early_stopping_and_plateau(discs, monkeypatch):
+    losses = iter([0.9, 0.8, 0.85, 0.84, 0.83, 0.7])
+    monkeypatch.setattr(
+        loop.Loop, "validate", lambda *_: {"val_loss": next(losses), "val_dice": 0.0, "val_jaccard": 0.0}
+    )
+    argv = write_config(discs, epochs=9, patience=3, plateau=2, plateau_factor=0.1, model="unet", batch_size=16)
+    train.main(argv)
+    log = pd.read_csv("output/tiny/log.csv")
+    assert len(log) == 5  # three without a better one than 0.8
+    np.testing.assert_allclose(log.learning_rate, [0.01, 0.01, 0.01, 0.01, 0.001], rtol=1e-6)
+    assert "is finished, 5 epochs" in refused([*argv, "--resume"])
+
+
+@pytest.mark.parametrize(("accumulate", "size"), [(3, 4), (2, 8)])
+def test_accumulated_steps_are_one_large_step(discs, accumulate, size):
+    """20 images: updates of 12 and 8, and of 16 and 4. Without batch norm, which sees single batches."""
+    argv = write_config(discs, model="ham10000_unet", epochs=1, clip=0.5, flip=False, turn=False)
+    train.main([*argv, "--run", "large", "--batch_size", str(accumulate * size)])
+    train.main([*argv, "--run", "small", "--batch_size", str(size), "--accumulate", str(accumulate)])
+    (_, large), (_, small) = last("large"), last("small")
+    for a, b in zip(large["network"], small["network"], strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    assert large["optimizer0"][0] == small["optimizer0"][0] == 2
+
+
+def test_a_run_begins_with_the_weights_of_another(discs, capsys):
+    argv = write_config(discs, epochs=1)
+    train.main([*argv, "--run", "first"])
+    capsys.readouterr()
+    settings = config.parse([*argv, "--options", "{width: 4, depth: 3}"])[0]
+    network = train.compiled(settings, open_split(discs, "train"), 1)
+    before = {w.path: w.numpy() for w in network.weights}
+    checkpoint.take_over(network, "first")
+    told = capsys.readouterr().out
+    first = {w.path: w.numpy() for w in model.load("checkpoint_best/first/model.keras").weights}
+    taken = 0
+    for weight in network.weights:
+        fits = weight.path in first and first[weight.path].shape == weight.shape
+        np.testing.assert_array_equal(weight.numpy(), (first if fits else before)[weight.path])
+        assert fits != (f"  new: {weight.path} " in told)
+        taken += fits
+    assert 0 < taken < len(before) and f"{taken} of {len(before)} weights from" in told
+    assert "give one of them" in refused([*argv, "--init", "first", "--resume"])
+    assert "no run 'second'" in refused([*argv, "--run", "third", "--init", "second"])
 
 
 @pytest.mark.slow
@@ -166,7 +171,18 @@ def test_train_and_evaluate_on_the_jax_backend(discs):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(discs):
-    assert "the loss is nan" in refused(write_config(discs, learning_rate=10.0, loss="1e38*bce", model="ham10000_unet"))
+    argv = write_config(discs, learning_rate=10.0, loss="1e38*bce", model="ham10000_unet")
+    message = refused(argv)
+    split, settings = open_split(discs, "train"), config.parse(argv)[0]
+    epoch, step = map(int, re.search(r"epoch (\d+), step (\d+) of 3: the loss is (?:nan|inf)", message).groups())
+    assert ", ".join(pipeline.batch_ids(split, settings, 3 * (epoch - 1) + step - 1)) in message
+    assert "last good checkpoint: none" in message and epoch == 1
+
+
+def test_data_without_a_val_split(discs, capsys):
+    write_discs(Path("bare"), counts={"train": 20})
+    train.main(write_config("bare", epochs=1, validation_share=0.25))
+    assert runs.facts("checkpoint_best/tiny")["images"] == {"train": 15, "val": 5}
 
 
 def test_weights_that_cannot_be_fetched_name_the_remedy(discs, monkeypatch):
@@ -188,7 +204,7 @@ def test_fused_batch_norm_is_the_same_step():
         keras.utils.set_random_seed(0)
         network = model.build("unet", (16, 16, 3), width=4, depth=2)
         if fused:
-            train.fuse_batch_norm(network)
+            replicas.fuse_batch_norm(network)
         network.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
         loss = network.train_on_batch(x, y)
         assert "BatchNormalization" in network.to_json()
@@ -216,5 +232,4 @@ def test_refusals(discs, tmp_path):
         for split, mask in (("train", np.zeros((32, 48, 1), "uint8")), ("val", None)):
             writer.add(split, split, np.zeros((32, 48, 3), "uint8"), mask, (32, 48))
     assert "the val split has no masks" in refused([*argv, "--data", "bare"])
-    assert "several maps" in refused([*argv, "--model", "adstnet", "--options", "{width: 4, depth: 2}"])
-    assert not list(Path().glob("checkpoint*"))
+    assert not list(Path().glob("checkpoint*/*/*.*"))

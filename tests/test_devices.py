@@ -1,0 +1,130 @@
+"""Several devices, and several machines, compute what one does: on logical CPU devices and the loopback address."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import checkpoint
+import loss
+import train
+from config import Launch, Settings
+from tests.conftest import write_discs
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    **{"model": "unet", "options": {"width": 2, "depth": 1}, "normalize": "unit", "loss": "bce + dice"},
+    **{"epochs": 1, "batch_size": 4, "learning_rate": 1e-2, "flip": True, "seed": 2, "sync_batch_norm": True},
+}
+SPECS = [*(name for name in loss.LOSSES if "weight" not in name), "bce + batch_dice"]
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def odd():
+    """17 and 5 images: batches of 4 leave one image over, for two or three devices."""
+    return str(write_discs(Path("odd"), size=(16, 16), counts={"train": 17, "val": 5}, seed=1))
+
+
+def both(data, **changes):
+    """Train on one and on two devices; returns the pairs of checkpoints and of logs."""
+    for run, devices in (("one", "cpu"), ("two", "cpu:2")):
+        train.train(Settings(**{**TINY, "data": data, "run": run, **changes}), Launch(devices=devices))
+    return [checkpoint.load(Path("checkpoint", run)) for run in ("one", "two")]
+
+
+def check_same(one, two, tolerance=1e-5, spread=1e-5):
+    """Weights and optimiser within `spread`, every column of the log within `tolerance`."""
+    for group, arrays in one[1].items():
+        for a, b in zip(arrays, two[1][group], strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=spread, err_msg=group)
+    for a, b in zip(one[0]["rows"], two[0]["rows"], strict=True):
+        for name in set(a) - {"seconds", "images_per_second", "waiting"}:
+            assert a[name] == pytest.approx(b[name], abs=tolerance), name
+
+
+@pytest.mark.parametrize("spec", ["bce + dice", "wbce + batch_dice", "lovasz"])
+def test_two_devices_are_one(odd, spec):
+    """Five steps, the last of one image: one device has none. Batch norm synchronised."""
+    check_same(*both(odd, loss=spec, clip=0.5))
+
+
+def test_two_devices_are_one_in_all_else(odd):
+    """Accumulation, average of the weights, float16 with its scaled loss."""
+    check_same(*both(odd, accumulate=2, ema=0.9, precision="float16"), tolerance=2e-3, spread=2e-3)
+
+
+def test_each_device_may_have_its_own_batch_norm(odd):
+    one, two = both(odd, sync_batch_norm=False)
+    assert np.isfinite(np.concatenate([a.ravel() for a in two[1]["network"]])).all()
+    differences = [np.abs(a - b).max() for a, b in zip(one[1]["network"], two[1]["network"], strict=True)]
+    assert 1e-5 < max(differences) < 0.5
+
+
+def test_devices_that_are_not_there():
+    for devices, words in (("7", "numbers of the 0 GPUs"), ("cpu:x", "cpu:2"), ("gpu", "expected all")):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            train.devices.strategy(Launch(devices=devices))
+    with pytest.raises(ValueError, match="--worker must be 0 to 1"):
+        train.devices.strategy(Launch(workers="a:1,b:1", worker=2))
+
+
+# === Several machines ===
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def start(count, run, *more):
+    """Start the processes of a run."""
+    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--run", run, "--workers", workers]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    return [subprocess.Popen([*command, "--worker", str(i), *more], **pipes) for i in range(count)]
+
+
+def ends(processes, seconds=90):
+    told = [process.communicate(timeout=seconds)[0] for process in processes]
+    for process, text in zip(processes, told, strict=True):
+        assert process.returncode == 0, text[-3000:]
+    return told
+
+
+@pytest.mark.slow
+def test_three_machines_are_one_and_a_lost_one_ends_the_others(odd):
+    settings = {**TINY, "data": odd, "epochs": 2}
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+    processes = start(3, "three")
+    train.train(Settings(**settings, run="one"), Launch(devices="cpu"))
+    ends(processes)
+    check_same(*(checkpoint.load(Path("checkpoint", run)) for run in ("one", "three")))
+    assert len(pd.read_csv("output/three/log.csv")) == 2
+
+    Path("tiny.yaml").write_text(yaml.safe_dump({**settings, "epochs": 200}))
+    processes = start(2, "lost", "--save_every", "2")
+    while not checkpoint.files(Path("checkpoint/lost")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+    processes[1].send_signal(signal.SIGKILL)
+    told = processes[0].communicate(timeout=60)[0]
+    assert processes[0].returncode == 1 and "one of the workers 1 (127.0.0.1:" in told, told[-3000:]
+    assert "is gone" in told and "start all of them again with --resume" in told
