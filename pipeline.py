@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import hair
 from augmentation import augment
+from datasets.divide import held_out
 from models.jaal_net import edge_map
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
@@ -87,13 +88,12 @@ def subset(split, numbers):
 
 
 def divided(split, share, seed):
-    """A split in two, drawn by the seed: (the rest, `share` of the images and at least one), both in their order."""
-    count = len(split.ids)
-    if count < 2:
-        raise ValueError(f"{count} training image cannot be divided into training and validation images")
-    order = np.random.default_rng(seed).permutation(count)
-    few = min(max(1, round(share * count)), count - 1)
-    return subset(split, np.sort(order[few:])), subset(split, np.sort(order[:few]))
+    """A split in two, drawn by the seed: (the rest, `share` of the images and at least one), both in their order.
+
+    Near-copies stay on one side, and both are alike in lesion area. ValueError: there are no two different images.
+    """
+    few = held_out(split, share, seed)
+    return subset(split, np.flatnonzero(~few)), subset(split, np.flatnonzero(few))
 
 
 def steps_per_epoch(split, settings):

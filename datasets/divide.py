@@ -15,15 +15,19 @@ def folds(areas, groups, count, seed):
     count: number of folds. seed: decides what chance does.
     Groups are put in order of their mean area; each `count` neighbours go to as many folds, by chance.
     """
-    _, group = np.unique(groups, return_inverse=True)  # (N,) numbers from 0
-    mean = np.bincount(group, areas) / np.bincount(group)
+    group, order = _by_area(areas, groups)
     rng = np.random.default_rng(seed)
-    fold = np.empty(len(mean), int)
-    order = np.argsort(mean, kind="stable")
+    fold = np.empty(len(order), int)
     for start in range(0, len(order), count):
         block = order[start : start + count]
         fold[block] = rng.permutation(count)[: len(block)]
     return fold[group]
+
+
+def _by_area(areas, groups):
+    """(group of each image, counted from 0; the groups in order of their mean area)."""
+    _, group = np.unique(groups, return_inverse=True)
+    return group, np.argsort(np.bincount(group, areas) / np.bincount(group), kind="stable")
 
 
 def splits(fold, count, chosen):
@@ -34,16 +38,21 @@ def splits(fold, count, chosen):
 
 
 def held_out(split, share, seed):
-    """bool (N,): about `share` of the images of a split.Split with masks, at least one, to validate on.
+    """bool (N,): `share` of the images of a split.Split with masks, at least one, to validate on.
 
-    Near-copies stay together, and both parts are alike in lesion area. Every image is read once.
+    Near-copies stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
+    takes one. Every image is read once. ValueError: all images are alike.
     """
-    groups = copies.groups(np.stack([copies.fingerprint(image) for image in split.images]))
-    areas = [mask.mean() for mask in split.masks]
-    count = min(max(2, round(1 / share)), len(np.unique(groups)))
-    if count < 2:
-        raise ValueError(f"{len(groups)} training images, all alike, cannot be divided: prepare a val split")
-    return folds(areas, groups, count, seed) == 0
+    prints, areas = [], []
+    for start in range(0, len(split.ids), 64):
+        prints += [copies.fingerprint(image) for image in split.images[start : start + 64]]
+        areas += [mask.mean() for mask in split.masks[start : start + 64]]
+    group, order = _by_area(areas, copies.groups(np.array(prints)))
+    if len(order) < 2:
+        raise ValueError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
+    count = min(max(1, round(share * len(order))), len(order) - 1)
+    rng = np.random.default_rng(seed)
+    return np.isin(group, [rng.choice(part) for part in np.array_split(order, count)])
 
 
 def read_lesions(table, place):

@@ -1,5 +1,7 @@
 """`python -m datasets folder`: pairing, classes, and a run of the whole program on own data without a line of code."""
 
+import json
+
 import numpy as np
 import pytest
 from miniature import SIZE, picture, save, square
@@ -116,14 +118,18 @@ def test_train_evaluate_and_predict_with_no_code(tmp_path, monkeypatch):
     for n, path in enumerate(sorted((tmp_path / "data").glob("*/masks/*.png"))):
         save(path, index_values(n))
     prepare(tmp_path, "--index-classes", "nail,hair")
+    prepare(tmp_path, "--index-classes", "nail,hair", "--records")
     small = ["--model", "unet", "--options.width", "4", "--options.depth", "2", "--epochs", "1", "--batch_size", "4"]
-    train.main(["--data", "out", "--run", "own", *small])
+    train.main(["--data", "tfds:out/folder_segmentation@24x32", "--run", "own", *small])
     evaluate.main(["--run", "own", "--split", "test"])
+    from_records = json.loads((tmp_path / "output/own/metrics.json").read_text())
+    evaluate.main(["--run", "own", "--split", "test", "--data", "out"])
+    from_arrays = json.loads((tmp_path / "output/own/metrics.json").read_text())
+    assert from_records["per_image"] == from_arrays["per_image"]
     predict.main(["data/test/images", "--run", "own", "--out", "masks"])
     assert (tmp_path / "output/own/metrics.json").is_file()
     for n in range(3):
-        files = sorted((tmp_path / "masks").glob(f"photo {n}_*.png"))
-        assert len(files) == 2  # a class each
+        files = [tmp_path / "masks" / f"photo {n}_{name}.png" for name in ("nail", "hair")]
         for file in files:
             mask = np.array(Image.open(file))
             assert mask.shape == SIZE and set(np.unique(mask)) <= {0, 255}

@@ -52,7 +52,7 @@ def test_a_training_set_without_validation_images_is_divided(discs):
         assert sorted(split.ids[i] for i in numbers(split, seen)) == part.ids
         masks = np.concatenate([y for _, y in batches(pipeline.evaluation(part, settings))])
         assert np.array_equal(masks, split.masks[[split.ids.index(i) for i in part.ids]])
-    with pytest.raises(ValueError, match="1 training image cannot be divided"):
+    with pytest.raises(ValueError, match="1 training images, all alike, cannot be divided"):
         pipeline.divided(pipeline.subset(split, np.array([2])), 0.5, 0)
 
 
