@@ -13,7 +13,7 @@ HEIGHT = 256  # of a picture of the worst images, in pixels
 
 def _save(figure, path):
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, pil_kwargs={"compress_level": 4})
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def _tidy(axes, **labels):
