@@ -114,7 +114,7 @@ def test_train_evaluate_and_predict_with_no_code(tmp_path, monkeypatch):
     import train
 
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "data", {"train": 8, "val": 2, "test": 3})
+    write(tmp_path / "data", {"train": 8, "test": 3})
     for n, path in enumerate(sorted((tmp_path / "data").glob("*/masks/*.png"))):
         save(path, index_values(n))
     prepare(tmp_path, "--index-classes", "nail,hair")
