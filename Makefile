@@ -20,7 +20,7 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	$(BIN)/python dataset_isic18.py --synthetic 240 --size 96x128 --root demo/dataset
 	$(BIN)/python train.py --config configs/demo.yaml
 	$(BIN)/python evaluate.py --run demo --split test
-	@echo "scores:   output/demo/performances.txt"
+	@echo "report:   output/demo/report.html; scores: output/demo/performances.txt"
 	@echo "pictures: output/demo/sample_results.png, progress.png, ROC.png; masks: predictions/demo/"
 
 test: setup      ## ruff, then every test

@@ -46,6 +46,15 @@ class ScoreHistogram:
         self._pending = []
         self._lock = threading.Lock()
 
+    @classmethod
+    def together(cls, histograms):
+        """A histogram of the pixels of all these."""
+        result = cls()
+        for histogram in histograms:
+            histogram._count()
+            result._table += histogram._table
+        return result
+
     def update(self, probabilities, truth):
         """Adds pixels: probabilities in [0, 1] (taken as float32) and truth {0, 1} or bool, of one shape.
 

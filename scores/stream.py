@@ -69,7 +69,6 @@ def score(networks, split, truth_of, size_of, options, folder):
     truth. Raises what reading the truth and writing the masks raise.
     """
     histograms = [metrics.ScoreHistogram() for _ in split.classes]
-    together = metrics.ScoreHistogram() if len(split.classes) > 1 else None
     folder.mkdir(parents=True, exist_ok=True)
 
     def work(item):
@@ -83,8 +82,6 @@ def score(networks, split, truth_of, size_of, options, folder):
             return None
         for k, histogram in enumerate(histograms):
             histogram.update(maps[-1][..., k], truth[..., k])
-        if together:
-            together.update(maps[-1], truth)
         return measure(truth, masks, options), at_thresholds(truth, maps[-1])
 
     rows, curves = [], 0
@@ -97,7 +94,9 @@ def score(networks, split, truth_of, size_of, options, folder):
                 curves += result[1] / len(split.ids)
     if not truth_of:
         return None
-    return dataclasses.replace(gather(rows), histograms=histograms + [together] * bool(together), at_thresholds=curves)
+    if len(histograms) > 1:
+        histograms.append(metrics.ScoreHistogram.together(histograms))
+    return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves)
 
 
 def probabilities(networks, split, options):

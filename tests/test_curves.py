@@ -1,6 +1,7 @@
 """Score histogram: areas and curves against scikit-learn on the full scores, hard distributions included."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,3 +177,21 @@ def test_logits_nan_and_other_shapes_are_refused():
             ScoreHistogram().update(wrong, [0, 1])
     with pytest.raises(ValueError, match=r"\(2,\) and truth \(3,\) must have one shape"):
         ScoreHistogram().update([0.1, 0.2], [0, 1, 1])
+
+
+def test_histograms_together_hold_all_pixels():
+    (one, true), (two, other) = distribution("moderate"), distribution("rare")
+    whole = histogram(np.concatenate([one, two]), np.concatenate([true, other]))
+    together = curves.ScoreHistogram.together([histogram(one, true), histogram(two, other)])
+    for found, expected in zip(together.counts(), whole.counts(), strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_threads_count_every_pixel():
+    probabilities, truth = distribution("moderate")
+    whole, shared = histogram(probabilities, truth), curves.ScoreHistogram()
+    parts = zip(np.array_split(probabilities, 50), np.array_split(truth, 50), strict=True)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda part: shared.update(*part), parts))
+    for found, expected in zip(shared.counts(), whole.counts(), strict=True):
+        assert np.array_equal(found, expected)
