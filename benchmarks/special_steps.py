@@ -22,6 +22,7 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
+import replicas
 import train
 from loss import BCE
 from models.jaal_net import da_net
@@ -32,7 +33,7 @@ LINE = "{:44}{:>10.1f} ms{:>9}"
 def stepper(network, x, y, loss=None):
     """A call that does one training step of the network, compiled as train.py does."""
     network.compile(keras.optimizers.Adam(1e-4), loss or BCE(), jit_compile=False)
-    train.fuse_batch_norm(network)
+    replicas.fuse_batch_norm(network)
     data = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
     network._symbolic_build(data_batch=(x, y))
     network.make_train_function()

@@ -10,14 +10,10 @@ from keras import ops
 
 def shares(images, weights=None):
     """What each image counts in the mean over the global batch: weight / sum of the weights on all devices, (B,)."""
-    import tensorflow as tf
+    from replicas import total  # needs TensorFlow, which the networks themselves do not
 
-    weights = tf.ones(tf.shape(images)[:1]) if weights is None else tf.cast(weights, tf.float32)
-    total = tf.reduce_sum(weights)
-    context = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        total = context.all_reduce(tf.distribute.ReduceOp.SUM, total)
-    return tf.math.divide_no_nan(weights, total)
+    weights = ops.ones(ops.shape(images)[:1]) if weights is None else ops.cast(weights, "float32")
+    return weights / total(ops.sum(weights))
 
 
 def per_image(values):
