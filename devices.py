@@ -28,7 +28,10 @@ def strategy(launch):
     names = _names(launch.devices)
     if several:
         return _workers(launch)
-    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+    if len(names) == 1:
+        return tf.distribute.get_strategy()
+    reduction = tf.distribute.ReductionToOneDevice() if names[0].startswith("CPU") else None  # GPUs: NCCL
+    return tf.distribute.MirroredStrategy(names, reduction)
 
 
 def _names(devices):
