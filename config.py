@@ -190,10 +190,12 @@ def parse(argv=None):
     """
     parser = _parser()
     parser.add_argument("--config", action="config", help="YAML file of settings")
+    parser.add_argument("--backbone", metavar="NAME", help="network under the head of adstnet: --options.backbone NAME")
     _add_launch(parser)
     try:
         given = parser.parse_args(argv).as_dict()
-        files = given.pop("config")
+        files, backbone = given.pop("config"), given.pop("backbone")
+        given["options"] |= {"backbone": backbone} if backbone else {}
         launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})
         given["run"] = given["run"] or (Path(str(files[-1])).stem if files else given["model"])
         return Settings(**given), launch

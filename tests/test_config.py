@@ -86,3 +86,10 @@ def test_every_setting_is_documented(capsys):
     for field in dataclasses.fields(Settings):
         words = text.split(f"--{field.name} ")[-1].split("--")[0].split()
         assert words.index("(type:") > 4, field.name
+
+
+def test_the_backbone_is_an_option_of_the_network(tmp_path):
+    file = tmp_path / "wide.yaml"
+    file.write_text("model: adstnet\noptions: {width: 8}\n")
+    settings, _ = config.parse(["--config", str(file), "--backbone", "unet"])
+    assert settings.options == {"width": 8, "backbone": "unet"}
