@@ -1,5 +1,6 @@
 """Scores over all thresholds (ROC, precision-recall, calibration) from one histogram of probabilities."""
 
+import functools
 import math
 import threading
 
@@ -23,6 +24,7 @@ def _bins(probabilities):
     return np.where(probabilities < 0.5, low, 2 * BELOW - low)
 
 
+@functools.cache
 def _centers():
     """The probability in the middle of each bin, float64 (BINS,)."""
     knee = int(KNEE) >> COARSE
@@ -159,12 +161,9 @@ class ScoreHistogram:
         """By equally wide bins of the probability: its mean, the share of true pixels, their number; (bins,)."""
         negatives, positives = self.counts()
         centers = _centers()
-        place = np.minimum((centers * bins).astype(int), bins - 1)
-        pixels, true, sums = (
-            np.bincount(place, weights=x, minlength=bins)
-            for x in (negatives + positives, positives, (negatives + positives) * centers)
-        )
-        return _share(sums, pixels), _share(true, pixels), pixels.astype(np.int64)
+        starts, pixels = np.searchsorted(centers, np.arange(bins) / bins), negatives + positives
+        pixels, true, sums = (np.add.reduceat(x, starts) for x in (pixels, positives, pixels * centers))
+        return _share(sums, pixels), _share(true, pixels), pixels
 
     def expected_calibration_error(self, bins=15):
         """Mean over pixels of |share of true pixels - mean probability| of their bin (Guo et al., 2017, binary)."""

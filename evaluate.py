@@ -154,7 +154,6 @@ def evaluate(
     head |= {"threshold": chosen[0] if len(set(chosen)) == 1 else dict(zip(images.classes, chosen, strict=True))}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
     result, table = outputs.contents(head, scored, options, images.classes)
-    output.mkdir(parents=True, exist_ok=True)
     outputs.draw(output, result, images, scored, predictions)
 
     def samples(number):
@@ -164,7 +163,7 @@ def evaluate(
     values = dataclasses.asdict(first)
     text = outputs.write(output, result, scored, table, images.ids, images.classes, values, samples)
     if len(folders) == 1 and part == "backbone":
-        remember(folders[0], result, own_data=data is None)
+        remember(folders[0], result, own_data=data in (None, runs.settings(folders[0]).data))
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return outputs.without_nan(result)
@@ -208,8 +207,9 @@ def probability(text):
 
 def parser():
     parser = argparse.ArgumentParser(description="Score a trained run on one split of prepared arrays.")
-    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
-    parser.add_argument("--runs", metavar="A,B,…", help="several runs: the mean of their probabilities is scored")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    which.add_argument("--runs", metavar="A,B,…", help="several runs: the mean of their probabilities is scored")
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")

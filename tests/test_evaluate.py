@@ -465,6 +465,8 @@ def test_an_ensemble_is_the_mean_of_probabilities():
     evaluate.main(["--runs", "strict,lax", "--split", "test", "--at", "network"])
     result = json.loads(Path("output/strict+lax/metrics.json").read_text())
     assert (result["run"], result["per_image"]["jaccard"]) == ("strict+lax", 1)
+    with pytest.raises(SystemExit):  # one or the other
+        evaluate.main(["--runs", "strict,lax", "--run", "strict"])
     with pytest.raises(SystemExit, match="no best threshold is kept for an ensemble"):
         evaluate.main(["--runs", "strict,lax", "--split", "test", "--threshold", "best"])
 
