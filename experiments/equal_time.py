@@ -12,6 +12,7 @@ source size. Prints mean ± standard deviation over the seeds; the runs stay in 
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -61,8 +62,8 @@ def score(run, part="backbone"):
     call("evaluate.py", "--run", run, "--split", "test", "--boundary", "--output", part)
     name = run if part == "backbone" else f"{run}_head"
     found = json.loads(Path("output", name, "metrics.json").read_text(encoding="utf-8"))
-    distances = found["boundary"]
-    return found["per_image"]["jaccard"], distances["hausdorff95"]["mean"], distances["boundary_f1"]["mean"]
+    distances = [found["boundary"][key]["mean"] for key in ("hausdorff95", "boundary_f1")]
+    return found["per_image"]["jaccard"], *(math.nan if mean is None else mean for mean in distances)  # all empty: None
 
 
 def main():
