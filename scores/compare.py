@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 import metrics
-from files import replacing
 from scores import bootstrap, page, plots, summary
+from scores.outputs import without_nan, write_text
 from scores.report import between, number
 
 OUTPUT = Path("output")
@@ -57,16 +57,11 @@ def compare(names):
     rows = [_flat(name, key, values) for name, scores in found.items() for key, values in scores.items()]
     blocks = _blocks(runs, found)
     kept = {key: runs[0].result[key] for key in ("data", "split", "at", "images")}
-    _write(output / "comparison.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
-    _write(output / "comparison.json", json.dumps(kept | {"runs": found}, indent=2) + "\n")
-    _write(output / "report.md", page.markdown(title, blocks))
-    _write(output / "report.html", page.html(title, blocks, output))
+    write_text(output / "comparison.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+    write_text(output / "comparison.json", json.dumps(without_nan(kept | {"runs": found}), indent=2) + "\n")
+    write_text(output / "report.md", page.markdown(title, blocks))
+    write_text(output / "report.html", page.html(title, blocks, output))
     return page.text(title, blocks) + f"\nreport      {output}/report.html, report.md, comparison.json, .csv, .png\n"
-
-
-def _write(path, text):
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _flat(run, score, values):
