@@ -99,13 +99,12 @@ def watching():
     workers, own = addresses()
     try:
         yield
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError):
         if not workers:
             raise
         others = ", ".join(f"{i} ({name})" for i, name in enumerate(workers) if i != own)
-        reason = str(error).strip().splitlines()[0][:200]
         raise ConnectionError(
-            f"worker {own}: one of the workers {others} is gone ({reason}); start all of them again with --resume"
+            f"worker {own}: one of the workers {others} is gone; start all of them again with --resume"
         ) from None
 
 

@@ -60,6 +60,7 @@ class Training:
         self.recorder = Recorder(settings, launch, network, self.loop.judged, splits)
         self.data = checkpoint.fingerprint(splits)
         self.step, self.seconds, self.waited, self.asked_to_stop = 0, 0.0, 0.0, False
+        self.alone = len(devices.addresses()[0]) < 2  # else all workers have to look at the same step
         network.stop_training = False
         for callback in self.callbacks:
             callback.set_model(network)
@@ -137,7 +138,7 @@ class Training:
                 if self.average:
                     self.average.update(self.step)
                 due, inside = every and self.step % every == 0, place + 1 < self.steps
-                if len(losses) == CHECK or due or not inside:
+                if len(losses) == CHECK or due or not inside or (self.alone and self.asked_to_stop):
                     stop, losses = self.look(losses, progress), []
                 self.seconds += time.perf_counter() - start
                 progress.update(count)

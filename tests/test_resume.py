@@ -6,8 +6,10 @@ once and forks a process for each life of a run:
     python tests/test_resume.py DATA KILLS [--deterministic]        # in an empty folder
 """
 
+import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,10 @@ import pytest
 import yaml
 
 import checkpoint
+import loop
+import training
+from config import Settings
+from tests.conftest import write_discs
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -129,6 +135,96 @@ def test_thirty_kills(discs):
         told = one.communicate()[0]
         assert one.returncode == 0, told[-3000:]
         assert "15 kills in" in told
+
+
+class Killed(BaseException):
+    pass
+
+
+def dies_after(monkeypatch, saves):
+    """Make the next run die after so many checkpoints."""
+    left, save = iter(range(saves - 1, -1, -1)), training.Training.save
+
+    def dying(self):
+        save(self)
+        if not next(left):
+            raise Killed
+
+    monkeypatch.setattr(training.Training, "save", dying)
+    return lambda: monkeypatch.setattr(training.Training, "save", save)
+
+
+def test_what_cannot_go_on_is_refused(discs, monkeypatch, capsys):
+    import train
+
+    def refused(*more, run="died", data=discs):
+        with pytest.raises(SystemExit) as error:
+            train.main(argv(data, run, *more))
+        return str(error.value)
+
+    assert "nothing to resume" in refused("--resume")
+    restored = dies_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        train.main(argv(discs, "died", "--save_every", "2"))
+    restored()
+    first, second = checkpoint.files("checkpoint/died")
+    assert (first.name, second.name) == ("step_00000004.npz", "step_00000005.npz")
+
+    # 1. other settings, other data, another process, no --resume
+    assert "was trained with learning_rate 0.01, now it is 0.1" in refused("--resume", "--learning_rate", "0.1")
+    other = write_discs(Path("other"), seed=5)
+    again = yaml.safe_load(Path("checkpoint/died/settings.yaml").read_text())["data"]
+    shutil.copytree(again, "moved")
+    state = checkpoint.load("checkpoint/died")[0]
+    assert state["data"] == checkpoint.fingerprint(train.open_data(Settings(data="moved")))
+    assert state["data"] != checkpoint.fingerprint(train.open_data(Settings(data=str(other))))
+    with pytest.raises(ValueError, match="does not hold the images"):
+        checkpoint.check(state, Settings(**state["settings"]), "another hash")
+    with checkpoint.locked(Path("checkpoint/died")):
+        assert "is being trained right now" in refused("--resume")
+    assert "exists: go on with --resume" in refused()
+
+    # 2. every damage is noticed, or does not matter
+    whole, data = checkpoint.load("checkpoint/died"), bytearray(second.read_bytes())
+    draw = random.Random(0)
+    for _ in range(60):
+        place = draw.randrange(len(data))
+        second.write_bytes(data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :])
+        with contextlib.suppress(ValueError):
+            state, arrays = checkpoint.load("checkpoint/died")
+            assert state == whole[0]
+            for group in whole[1]:
+                assert all(np.array_equal(a, b) for a, b in zip(arrays[group], whole[1][group], strict=True))
+    second.write_bytes(data[: len(data) // 2])
+    assert "is damaged" in (message := refused("--resume")) and "--resume previous" in message
+
+    # 3. the one before a damaged one, to the end
+    train.main(argv(discs, "whole"))
+    train.main(argv(discs, "died", "--resume", "previous"))
+    check_same("whole", "died", 1e-6)
+    assert "is finished, 4 epochs" in refused("--resume")
+
+
+def test_asked_to_stop_a_run_saves_and_goes_on(discs, monkeypatch, capsys):
+    import train
+
+    step = loop.Loop.step
+
+    def interrupted(self, images, labels, place, *rest):
+        if place == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, images, labels, place, *rest)
+
+    monkeypatch.setattr(loop.Loop, "step", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        train.main(argv(discs, "stopped"))
+    assert stop.value.code == 130
+    assert "go on with the same command and --resume" in capsys.readouterr().out
+    assert checkpoint.load("checkpoint/stopped")[0]["step"] % 5 != 0
+    monkeypatch.setattr(loop.Loop, "step", step)
+    train.main(argv(discs, "stopped", "--resume"))
+    train.main(argv(discs, "whole"))
+    check_same("whole", "stopped", 1e-6)
 
 
 if __name__ == "__main__":
