@@ -14,6 +14,10 @@ import tensorflow as tf
 PATIENCE = 5  # seconds between two looks at the other workers, and for an answer
 
 
+class WorkerLost(Exception):
+    """Another worker is gone."""
+
+
 def strategy(launch):
     """The strategy that --devices, --workers and --worker (or TF_CONFIG) ask for.
 
@@ -95,7 +99,7 @@ def addresses():
 
 @contextlib.contextmanager
 def watching():
-    """ConnectionError in place of TensorFlow's errors when another worker is gone."""
+    """WorkerLost in place of TensorFlow's errors when another worker is gone."""
     workers, own = addresses()
     try:
         yield
@@ -103,7 +107,7 @@ def watching():
         if not workers:
             raise
         others = ", ".join(f"{i} ({name})" for i, name in enumerate(workers) if i != own)
-        raise ConnectionError(
+        raise WorkerLost(
             f"worker {own}: one of the workers {others} is gone; start all of them again with --resume"
         ) from None
 

@@ -135,7 +135,7 @@ def train(settings, launch=None):
 
     Raises:
         FileNotFoundError, ValueError, FileExistsError: data, settings or checkpoints that do not fit.
-        ConnectionError: another worker is gone. Stopped: by Ctrl-C or SIGTERM, all saved.
+        devices.WorkerLost: another worker is gone. Stopped: by Ctrl-C or SIGTERM, all saved.
     """
     # 1. data
     launch, start = launch or config.Launch(), time.perf_counter()
@@ -186,10 +186,10 @@ def main(argv=None):
     try:
         train(settings, launch)
     except (OSError, ValueError) as error:
-        if isinstance(error, ConnectionError):
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            os._exit(1)  # TensorFlow would wait for the worker that is gone
         sys.exit(f"error: {error}")
+    except devices.WorkerLost as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # TensorFlow would wait for the worker that is gone
     except Stopped as stop:
         print(stop)
         sys.exit(130)
