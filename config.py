@@ -124,6 +124,10 @@ class Settings:
     cutmix: float = 0.0
     """paste a box of the next image of the batch, its mask too, areas of Beta(cutmix, cutmix); 0: never"""
 
+    mosaic: float = 0.0
+    """share of the epochs, the first ones, in which each image is made of four of half the size: they see four times
+    as many images"""
+
     # --- what is measured and kept
     threshold: float = 0.5
     """probability from which a pixel counts as lesion"""
@@ -159,7 +163,7 @@ _RANGES = [  # setting, smallest, largest
     ("plateau_factor", 0.01, 0.99), ("validation_share", 0.01, 0.9),
     ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
     ("shear", 0, 60), ("elastic", 0, 0.09), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
-    ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10),
+    ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10), ("mosaic", 0, 1),
     ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip
 NAMES = [f.name for f in dataclasses.fields(Settings)]

@@ -19,6 +19,7 @@ from models.jaal_net import edge_map
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
 STD = np.array([0.19839, 0.16931, 0.16544], "float32")
 GAMMA = 1.6  # AS-Net
+TILES = 4  # images of a mosaic
 
 
 def normalize(images, kind):
@@ -118,32 +119,60 @@ def training(split, settings, first_step=0):
     if split.masks is None:
         raise ValueError("the training images have no masks: prepare the data with their ground truth")
     count, steps = len(split.ids), steps_per_epoch(split, settings)
+    if settings.mosaic and any(length % 2 for length in split.images.shape[1:3]):
+        raise ValueError(f"mosaic halves images, those here are {split.images.shape[1:3]}: prepare an even --size")
 
-    def read(step):
-        return step, *_gather(split, _order(count, settings, step))
+    def batches(start, stop, tiles):
+        def read(step):
+            return step, *_gather(split, _order(count, settings, step, tiles))
 
-    def prepare(step, images, masks):
-        images = clean(images, settings)
-        images, masks = augment(images, masks, settings, tf.stack([tf.cast(settings.seed, tf.int64), step]))
-        return normalize(images, settings.normalize), masks
+        def prepare(step, images, masks):
+            images = clean(images, settings)
+            if tiles > 1:
+                images, masks = _halved(images), _halved(masks)  # (4 B, H/2, W/2, ·)
+            images, masks = augment(images, masks, settings, tf.stack([tf.cast(settings.seed, tf.int64), step]))
+            images = normalize(images, settings.normalize)
+            return (images, masks) if tiles == 1 else (_four_in_one(images), _four_in_one(masks))
 
-    data = tf.data.Dataset.range(first_step, steps * settings.epochs)
-    return data.map(read).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return tf.data.Dataset.range(start, stop).map(read).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+
+    whole = mosaic_steps(split, settings)  # from here on
+    data = batches(first_step, whole, TILES).concatenate(batches(max(first_step, whole), steps * settings.epochs, 1))
+    return data.prefetch(tf.data.AUTOTUNE)
+
+
+def mosaic_steps(split, settings):
+    """The number of steps, the first ones, whose images are made of four: a whole number of epochs."""
+    return round(settings.mosaic * settings.epochs) * steps_per_epoch(split, settings)
+
+
+def _halved(x):
+    """uint8 (B, H, W, C) -> (B, H/2, W/2, C) of the mean of each 2 x 2 pixels; half a mask's pixel is none."""
+    return tf.cast(tf.round(tf.nn.avg_pool2d(tf.cast(x, tf.float32), 2, 2, "VALID")), tf.uint8)
+
+
+def _four_in_one(x):
+    """(4 B, H/2, W/2, C) -> (B, H, W, C), two by two."""
+    h, w, c = x.shape[1:]
+    x = tf.transpose(tf.reshape(x, (2, 2, -1, h, w, c)), (2, 0, 3, 1, 4, 5))  # (B, 2, H/2, 2, W/2, C)
+    return tf.reshape(x, (-1, 2 * h, 2 * w, c))
 
 
 def batch_ids(split, settings, step):
     """Names of the images of a training step."""
-    return [split.ids[i] for i in _order(len(split.ids), settings, tf.constant(step, tf.int64)).numpy()]
+    tiles = TILES if step < mosaic_steps(split, settings) else 1
+    return [split.ids[i] for i in _order(len(split.ids), settings, tf.constant(step, tf.int64), tiles).numpy()]
 
 
-def _order(count, settings, step):
-    """Numbers (B,) of the images of a training step, int64."""
+def _order(count, settings, step, tiles=1):
+    """Numbers (tiles * B,) of the images of a training step, int64: an order of all images for each tile and epoch."""
     batch = settings.batch_size
     steps = math.ceil(count / batch)
     epoch, place = step // steps, step % steps * batch
     place = tf.range(place, tf.minimum(place + batch, count))
-    seed = tf.stack([tf.cast(settings.seed, tf.int64), epoch])
-    return tf.random.experimental.index_shuffle(place, seed, tf.cast(count - 1, tf.int64))
+    seeds = [tf.stack([tf.cast(settings.seed, tf.int64), tiles * epoch + tile]) for tile in range(tiles)]
+    last = tf.cast(count - 1, tf.int64)
+    return tf.concat([tf.random.experimental.index_shuffle(place, seed, last) for seed in seeds], axis=0)
 
 
 def evaluation(split, settings, batch_size=None):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from conftest import write_discs
 
 import pipeline
 from config import Settings
@@ -60,6 +61,37 @@ def test_the_names_of_a_batch_are_known(discs):
     split, settings = open_split(discs, "train"), Settings(batch_size=8, epochs=2, normalize="unit", seed=5)
     for step, (images, _) in enumerate(batches(pipeline.training(split, settings))):
         assert pipeline.batch_ids(split, settings, step) == [split.ids[i] for i in numbers(split, images)]
+
+
+def test_a_mosaic_is_four_images_of_half_the_size(discs):
+    split = open_split(discs, "train")
+    settings = Settings(normalize="unit", batch_size=8, epochs=3, mosaic=0.5, seed=3)  # 2 of 3 epochs
+    found = batches(pipeline.training(split, settings))
+    assert [len(images) for images, _ in found] == [8, 8, 4] * 3
+    assert pipeline.mosaic_steps(split, settings) == 6
+    images, masks = found[2]  # the last of an epoch, as small as it comes
+    names = pipeline.batch_ids(split, settings, 2)
+    assert len(names) == 16 and len(pipeline.batch_ids(split, settings, 6)) == 8
+    for k, name in enumerate(names):  # 4 images of the first tile, then those of the second, ...
+        tile, image = divmod(k, 4)
+        rows, columns = slice(tile // 2 * 16, tile // 2 * 16 + 16), slice(tile % 2 * 24, tile % 2 * 24 + 24)
+        n = split.ids.index(name)
+        mean = split.images[n].reshape(16, 2, 24, 2, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(images[image, rows, columns] * 255, mean, atol=0.51)
+        share = split.masks[n].reshape(16, 2, 24, 2, 1).mean(axis=(1, 3))
+        np.testing.assert_array_equal(masks[image, rows, columns], share > 0.5)
+    every = [name for step in range(3) for name in pipeline.batch_ids(split, settings, step)]
+    assert sorted(every) == sorted(split.ids * 4)  # an epoch sees each image four times
+    later = batches(pipeline.training(split, settings, first_step=5))
+    for (images, masks), (again, masks_again) in zip(found[5:], later, strict=True):
+        np.testing.assert_array_equal(images, again)
+        np.testing.assert_array_equal(masks, masks_again)
+
+
+def test_a_mosaic_wants_an_even_size(tmp_path):
+    split = open_split(write_discs(tmp_path, size=(32, 33)), "train")
+    with pytest.raises(ValueError, match=r"mosaic halves images, those here are \(32, 33\): prepare an even --size"):
+        pipeline.training(split, Settings(normalize="unit", mosaic=0.5))
 
 
 def test_evaluation_is_in_order_and_whole(discs):
