@@ -186,7 +186,10 @@ def test_an_interrupted_call_leaves_no_half_array(root, how):
     before = arrays(root)
     write_isic2018(root, {"train": 400})
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--root", root, "--size", "512x512"], stderr=subprocess.PIPE, text=True
+        [sys.executable, SCRIPT, "--root", root, "--size", "512x512"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore it
     )
     while process.poll() is None and not list(root.glob(".partial-*/data_train.npy")):
         time.sleep(0.002)

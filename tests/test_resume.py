@@ -106,6 +106,8 @@ def main(data, kills, *flags):
             killed += 1
             there = checkpoint.files(Path("checkpoint", run))
             steps |= {there[-1].name} if there else set()
+            if there and checkpoint.load(Path("checkpoint", run))[0]["finished"]:  # killed after its last save
+                break
             resume = ["--resume"] if there else []
             if killed == int(kills):
                 life(argv(data, run, "--save_every", "1", *flags, *resume))
