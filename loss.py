@@ -332,18 +332,9 @@ class WeightedSum(_Loss):
 
 
 LOSSES = {
-    "wbce": WBCE,
-    "bce": BCE,
-    "dice": Dice,
-    "jaccard": Jaccard,
-    "batch_dice": BatchDice,
-    "batch_jaccard": BatchJaccard,
-    "tversky": Tversky,
-    "focal_tversky": FocalTversky,
-    "focal": Focal,
-    "lovasz": Lovasz,
-    "l1": L1,
-    "boundary": Boundary,
+    **{"wbce": WBCE, "bce": BCE, "dice": Dice, "jaccard": Jaccard, "batch_dice": BatchDice},
+    **{"batch_jaccard": BatchJaccard, "tversky": Tversky, "focal_tversky": FocalTversky, "focal": Focal},
+    **{"lovasz": Lovasz, "l1": L1, "boundary": Boundary},
 }
 
 

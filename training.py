@@ -87,7 +87,7 @@ class Training:
         state |= {"rows": self.recorder.rows, "callbacks": counts, "data": self.data}
         state |= {"settings": dataclasses.asdict(self.settings)}
         config.save(self.settings, self.folder / "settings.yaml")
-        checkpoint.save(self.folder, self.step, state | {"settings": dataclasses.asdict(self.settings)}, variables)
+        checkpoint.save(self.folder, self.step, state, variables)
 
     def restore(self, state, values):
         """Take the state of a checkpoint."""
