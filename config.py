@@ -43,34 +43,57 @@ class Settings:
     # --- objective and optimiser
     loss: str = "wbce(weight=2.5)"
     """sum of losses, such as `bce + 0.5*dice`"""
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """adam, or adamw with decoupled weight decay"""
+    class_weights: list[float] | Literal["balanced"] | None = None
+    """weights of the classes in all losses that take some and name none of their own: a list, or balanced: how many
+    times rarer than the commonest class each is, by training images that show it"""
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = "adam"
+    """adam, adamw with decoupled weight decay, sgd, rmsprop (its mean of squares keeps 0.99) or adagrad"""
     beta_1: float = 0.9
     """how much of its mean of gradients Adam keeps from step to step"""
+    momentum: float = 0.0
+    """how much of its last update sgd or rmsprop adds to the next"""
+    epsilon: float = 1e-7
+    """least divisor of adam, adamw, rmsprop and adagrad; PyTorch's is 1e-8, for adagrad 1e-10"""
     learning_rate: float = 1e-4
     """the rate, or the highest rate of the schedule"""
     weight_decay: float = 0.0
-    """decoupled in adamw; in adam so many times each weight is added to its gradient, as PyTorch's Adam does"""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """cosine falls to `final_rate` at the end of the last epoch"""
+    """decoupled in adamw; in the others so many times each weight is added to its gradient, as PyTorch does"""
+    schedule: Literal["constant", "cosine", "cosine_restart", "step", "exp", "onecycle"] = "constant"
+    """cosine falls to `final_rate` at the end of the last epoch; cosine_restart falls so again and again, each time
+    twice as long; step and exp multiply by `decay`; onecycle rises from 1/25 over 30 % of the updates and falls"""
+    period: int = 0
+    """epochs in which cosine falls, epoch by epoch (0: all, update by update), of cosine_restart's first fall, and
+    between two lowerings of step (0: 10)"""
+    decay: float = 0.0
+    """what step (0: 0.1) and, after every epoch, exp (0: 0.95) multiply the rate by"""
     final_rate: float = 0.0
-    """the last rate of cosine"""
+    """the last rate of cosine and cosine_restart"""
     warmup_steps: int = 0
     """steps over which the rate first rises from 0 (cosine)"""
     ema: float = 0.0
     """momentum per step of a moving average of the weights, which is validated and kept as the best; 0: none"""
     clip: float = 0.0
     """largest norm of all gradients of a step together; 0: not limited"""
+    initializer: Literal["none", "xavier", "kaiming", "orthogonal", "normal"] = "none"
+    """how kernels begin that no pretrained encoder brings, all from normal distributions (normal: of deviation 0.02);
+    none: each as its network was published"""
+    freeze_epochs: int = 0
+    """first epochs in which the encoder stays as it is; after them all learns, with a fresh optimiser and schedule"""
+    unfreeze_factor: float = 0.1
+    """what the rates are multiplied by after `freeze_epochs`"""
     epochs: int = 50
     """passes over the training images"""
+    rare: float = 0.0
+    """share of an epoch's draws that is spread evenly over the classes and then over the images that show them; the
+    rest is spread evenly over all images, and 0 takes each image once"""
     batch_size: int = 16
     """images a step, over all devices together"""
     accumulate: int = 1
     """steps whose gradients make one update, as one step on so many times the images would"""
     patience: int = 0
-    """stop after so many epochs without a better `monitor`; 0: never"""
+    """stop after so many validated epochs without a better `monitor`; 0: never"""
     plateau: int = 0
-    """lower the rate after so many epochs without a better `monitor`; 0: never"""
+    """lower the rate after so many validated epochs without a better `monitor`; 0: never"""
     plateau_factor: float = 0.5
     """what the rate is multiplied by then"""
     sync_batch_norm: bool = False
@@ -135,6 +158,8 @@ class Settings:
     """average the probabilities over mirrored and turned copies of the image (8, or 4 where it is not square)"""
     clean: bool = False
     """keep the largest part of each predicted mask and fill its holes"""
+    evaluate_every: int = 1
+    """epochs between two validations; the last epoch is always validated"""
     monitor: Literal["val_loss", "val_dice", "val_jaccard", "epoch"] = "val_loss"
     """decides which epoch is kept as the best; epoch: the last, whatever its scores"""
 
@@ -147,9 +172,15 @@ class Settings:
                 raise ValueError(f"{name} is {value}, expected {low} to {high}")
         if self.mixup and "lovasz" in self.loss:
             raise ValueError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
-        for name in ("warmup_steps", "final_rate"):
-            if getattr(self, name) and self.schedule == "constant":
-                raise ValueError(f"{name} is that of schedule cosine")
+        for name, (which, kinds) in _ONLY.items():
+            if getattr(self, name) and getattr(self, which) not in kinds:
+                raise ValueError(f"{name} is that of {which} {' and '.join(kinds)}")
+        if self.warmup_steps and self.period:
+            raise ValueError("warmup_steps is that of schedule cosine without period")
+        if self.freeze_epochs >= self.epochs:
+            raise ValueError(f"freeze_epochs {self.freeze_epochs}: expected fewer than the {self.epochs} epochs")
+        if self.freeze_epochs and self.options.get("freeze_encoder"):
+            raise ValueError("options.freeze_encoder keeps the encoder for good, freeze_epochs at first: use one")
         if self.final_rate > self.learning_rate:
             raise ValueError(f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}")
         if self.plateau and self.schedule != "constant":
@@ -157,6 +188,8 @@ class Settings:
 
 
 _RANGES = [  # setting, smallest, largest
+    ("momentum", 0, 0.9999), ("epsilon", 1e-12, 1), ("period", 0, 10**6), ("decay", 0, 1), ("rare", 0, 1),
+    ("freeze_epochs", 0, 10**6), ("unfreeze_factor", 0, 1), ("evaluate_every", 1, 10**6),
     ("learning_rate", 0, 10), ("final_rate", 0, 10), ("weight_decay", 0, 1), ("beta_1", 0, 0.9999),
     ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
     ("clip", 0, 10**6), ("accumulate", 1, 10**4), ("patience", 0, 10**6), ("plateau", 0, 10**6),
@@ -166,6 +199,13 @@ _RANGES = [  # setting, smallest, largest
     ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10), ("mosaic", 0, 1),
     ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
 ]  # fmt: skip
+_ONLY = {  # settings that belong to certain values of another
+    "warmup_steps": ("schedule", ("cosine",)),
+    "final_rate": ("schedule", ("cosine", "cosine_restart")),
+    "period": ("schedule", ("cosine", "cosine_restart", "step")),
+    "decay": ("schedule", ("step", "exp")),
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+}
 NAMES = [f.name for f in dataclasses.fields(Settings)]
 
 

@@ -39,7 +39,7 @@ class Loop:
         self.network, self.strategy = network, strategy
         self.special = hasattr(network, "deploy")
         self.judged = network.deploy() if self.special else network
-        self.loss = loss.build(settings.loss)
+        self.loss = loss.build(settings.loss, settings.class_weights)
         self.seen = [keras.metrics.Mean("loss"), *scores(settings)]  # of training, unless the network has its own
         self.judgement = [keras.metrics.Mean("loss"), *scores(settings)]
         self.accumulate = settings.accumulate

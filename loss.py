@@ -79,6 +79,7 @@ class _Loss(keras.losses.Loss):
     """Names the loss by its spec (`WBCE` -> "wbce"), checks shapes, and saves what `parameters` names."""
 
     parameters: tuple[str, ...] = ()
+    per_class: str | None = None  # the parameter that takes a list with one weight for each class
 
     def __init__(self, name=None, reduction="sum_over_batch_size"):
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
@@ -111,7 +112,7 @@ class WBCE(_Loss):
     """Cross-entropy with weighted positives, mean over pixels of -[w y log p + (1 - y) log(1 - p)] (AS-Net,
     doi 10.1016/j.eswa.2022.117112; w = 2.5). `weight`: one number, or a list with one per class."""
 
-    parameters = ("weight",)
+    parameters, per_class = ("weight",), "weight"
 
     def __init__(self, weight=2.5, **kwargs):
         super().__init__(**kwargs)
@@ -211,7 +212,7 @@ class _Overlap(_Loss):
     p = y (Dice semimetric losses, Wang et al., 2023)."""
 
     pooled = False
-    parameters = ("class_weights", "epsilon")
+    parameters, per_class = ("class_weights", "epsilon"), "class_weights"
 
     def __init__(self, class_weights=None, epsilon=1e-6, **kwargs):
         super().__init__(**kwargs)
@@ -338,18 +339,24 @@ LOSSES = {
 }
 
 
-def build(spec):
+def build(spec, class_weights=None):
     """The loss that a spec describes.
 
     spec: names of LOSSES, each with optional parameters in parentheses (`tversky(alpha=0.3, beta=0.7)`) and an optional
-    factor (`0.5*bce`), joined by `+`. Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for
-    unknown names or parameters, and for anything else a spec cannot hold; nothing in it is ever executed.
+    factor (`0.5*bce`), joined by `+`. class_weights: a list with one for each class, for all losses of the spec that
+    take some (`weight` of wbce, `class_weights` of overlap losses) and name none of their own.
+
+    Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for unknown names or parameters, and for
+    anything else a spec cannot hold; nothing in it is ever executed.
     """
     try:
         tree = ast.parse(str(spec).strip(), mode="eval").body
     except SyntaxError as error:
         raise _bad(spec, "is not readable") from error
-    terms = _terms(tree, 1.0, spec)
+    found = _terms(tree, 1.0, spec)
+    terms = [(factor, _make(name, keywords, spec, class_weights)) for factor, name, keywords in found]
+    if class_weights and not any(part.per_class for _, part in terms):
+        raise ValueError(f"class_weights: no loss of {spec!r} takes any; wbce and the overlap losses (dice, …) do")
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]
     weights, losses = zip(*terms, strict=True)
@@ -357,7 +364,7 @@ def build(spec):
 
 
 def _terms(node, factor, spec):
-    """[(factor, loss), …] of a parsed spec."""
+    """[(factor, name, keywords), …] of a parsed spec."""
     match node:
         case ast.BinOp(op=ast.Add()):
             return _terms(node.left, factor, spec) + _terms(node.right, factor, spec)
@@ -366,13 +373,13 @@ def _terms(node, factor, spec):
         case ast.BinOp(op=ast.Mult(), left=other, right=ast.Constant(value=int() | float() as number)):
             return _terms(other, factor * _positive("a factor", number), spec)
         case ast.Name(id=name):
-            return [(factor, _make(name, [], spec))]
+            return [(factor, name, [])]
         case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
-            return [(factor, _make(name, keywords, spec))]
+            return [(factor, name, keywords)]
     raise _bad(spec, f"holds {ast.unparse(node)!r}")
 
 
-def _make(name, keywords, spec):
+def _make(name, keywords, spec, class_weights):
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
     allowed = LOSSES[name].parameters
@@ -385,6 +392,8 @@ def _make(name, keywords, spec):
             arguments[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError) as error:
             raise _bad(spec, f"gives {keyword.arg} a value that is no number or list") from error
+    if class_weights and LOSSES[name].per_class:
+        arguments.setdefault(LOSSES[name].per_class, class_weights)
     return LOSSES[name](**arguments)
 
 

@@ -1,8 +1,9 @@
 """Prepared arrays -> tf.data: shuffle, batch, remove hair, augment whole batches, normalise.
 
-A training batch is a pure function of (seed, step): the order of an epoch is a keyed permutation of the image numbers
-and every augmentation draw is keyed by the step. So a run can go on from any step and meet the batches it would have
-met, nothing has to be filled or saved, and the arrays stay on disk until a batch is read.
+A training batch is a pure function of (seed, step): the order of an epoch is a keyed permutation of the image numbers,
+which may become draws that favor rare classes (imbalance.py), and every augmentation draw is keyed by the step. So a
+run can go on from any step and meet the batches it would have met, nothing has to be filled or saved, and the arrays
+stay on disk until a batch is read.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import hair
+import imbalance
 from augmentation import augment
 from datasets.divide import held_out
 from models.jaal_net import edge_map
@@ -118,13 +120,13 @@ def training(split, settings, first_step=0):
     """
     if split.masks is None:
         raise ValueError("the training images have no masks: prepare the data with their ground truth")
-    count, steps = len(split.ids), steps_per_epoch(split, settings)
+    count, steps, draws = len(split.ids), steps_per_epoch(split, settings), _draws(split, settings)
     if settings.mosaic and any(length % 2 for length in split.images.shape[1:3]):
         raise ValueError(f"mosaic halves images, those here are {split.images.shape[1:3]}: prepare an even --size")
 
     def batches(start, stop, tiles):
         def read(step):
-            return step, *_gather(split, _order(count, settings, step, tiles))
+            return step, *_gather(split, _order(count, settings, step, tiles, draws))
 
         def prepare(step, images, masks):
             images = clean(images, settings)
@@ -160,19 +162,25 @@ def _four_in_one(x):
 
 def batch_ids(split, settings, step):
     """Names of the images of a training step."""
-    tiles = TILES if step < mosaic_steps(split, settings) else 1
-    return [split.ids[i] for i in _order(len(split.ids), settings, tf.constant(step, tf.int64), tiles).numpy()]
+    tiles, step = TILES if step < mosaic_steps(split, settings) else 1, tf.constant(step, tf.int64)
+    return [split.ids[i] for i in _order(len(split.ids), settings, step, tiles, _draws(split, settings)).numpy()]
 
 
-def _order(count, settings, step, tiles=1):
-    """Numbers (tiles * B,) of the images of a training step, int64: an order of all images for each tile and epoch."""
+def _draws(split, settings):
+    return imbalance.Draws(split, settings.rare) if settings.rare else None
+
+
+def _order(count, settings, step, tiles, draws):
+    """Numbers (tiles * B,) of the images of a training step, int64: an order of all images for each tile and epoch, or
+    draws by it."""
     batch = settings.batch_size
     steps = math.ceil(count / batch)
     epoch, place = step // steps, step % steps * batch
     place = tf.range(place, tf.minimum(place + batch, count))
     seeds = [tf.stack([tf.cast(settings.seed, tf.int64), tiles * epoch + tile]) for tile in range(tiles)]
     last = tf.cast(count - 1, tf.int64)
-    return tf.concat([tf.random.experimental.index_shuffle(place, seed, last) for seed in seeds], axis=0)
+    orders = [tf.random.experimental.index_shuffle(place, seed, last) for seed in seeds]
+    return tf.concat([draws(o, seed) for o, seed in zip(orders, seeds, strict=True)] if draws else orders, axis=0)
 
 
 def evaluation(split, settings, batch_size=None):

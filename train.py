@@ -38,6 +38,7 @@ import card
 import checkpoint
 import config
 import devices
+import imbalance
 import loop
 import loss
 import model
@@ -103,7 +104,7 @@ def compiled(settings, split, updates, pretrained=True):
         )
     network.compile(
         optimizer=optimizer(settings, updates),
-        loss=loss.build(settings.loss),
+        loss=loss.build(settings.loss, settings.class_weights),
         weighted_metrics=loop.scores(settings),
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
@@ -145,6 +146,8 @@ def train(settings, launch=None):
         raise ValueError("--init begins a run and --resume goes on with one: give one of them")
     settings.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
     splits, folder = open_data(settings), Path("checkpoint", settings.run)
+    if settings.class_weights == "balanced":
+        settings.class_weights = imbalance.class_weights(splits["train"])
     if not launch.resume and checkpoint.files(folder):
         raise FileExistsError(f"run '{settings.run}' exists: go on with --resume, or choose another name with --run")
 
