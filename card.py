@@ -18,12 +18,25 @@ from datasets.table import TABLE
 from files import replacing
 
 SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
-SCORES = {
-    "Jaccard": ("per_image", "jaccard"),
-    "thresholded Jaccard": ("per_image", "thresholded_jaccard"),
-    "Dice": ("per_image", "dice"),
-    "pooled Jaccard": ("pooled", "jaccard"),
-}
+SCORES = (
+    {
+        "Jaccard": ("per_image", "jaccard"),
+        "thresholded Jaccard": ("per_image", "thresholded_jaccard"),
+        "Dice": ("per_image", "dice"),
+        "pooled Jaccard": ("pooled", "jaccard"),
+    },
+    "Means over images, except the pooled one, in which all pixels count together.",
+)
+OF_ATTRIBUTES = (
+    {
+        "challenge Jaccard": ("challenge", "jaccard"),
+        "challenge Dice": ("challenge", "dice"),
+        "macro Jaccard": ("class_mean", "jaccard"),
+        "macro Dice": ("class_mean", "dice"),
+    },
+    "Challenge: pixels as shares of their image, all attributes together, as ISIC 2018 Task 2 ranks; macro: the mean of"
+    " the attributes, of each all pixels together.",
+)
 ALWAYS = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
 ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
 
@@ -105,19 +118,20 @@ def scores(name, facts):
     results = facts.get("results")
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
-    lines += [f"| images | scored at | threshold | options | {' | '.join(SCORES)} |", "|" + "---|" * (4 + len(SCORES))]
+    columns, meaning = OF_ATTRIBUTES if all("challenge" in result for result in results.values()) else SCORES
+    header = ["images", "scored at", "threshold", "options", *columns]
+    lines += [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for split, result in results.items():
         cells = [f"{split} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
         cells.append(", ".join(name for name in ("tta", "clean") if result.get(name)) or "none")
-        cells += [score_text(result, *place) for place in SCORES.values()]
+        cells += [score_text(result, *place) for place in columns.values()]
         lines.append(f"| {' | '.join(cells)} |")
     return (
         "\n".join(lines)
         + f"""
 
-Means over images, except the pooled one, in which all pixels count together; in brackets bootstrap intervals of 95 %
-over images. Options: `tta`, mean over mirrored and turned copies; `clean`, the largest part of each mask, its holes
-filled. More, with pictures: `output/{name}/report.html`."""
+{meaning} In brackets bootstrap intervals of 95 % over images. Options: `tta`, mean over mirrored and turned copies;
+`clean`, the largest part of each mask, its holes filled. More, with pictures: `output/{name}/report.html`."""
     )
 
 

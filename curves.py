@@ -1,4 +1,4 @@
-"""Scores over all thresholds (ROC, precision-recall, calibration) from one histogram of probabilities."""
+"""Scores over all thresholds, or of none (ROC, precision-recall, soft Dice, calibration), from one histogram."""
 
 import functools
 import math
@@ -147,6 +147,24 @@ class ScoreHistogram:
             "dice": _share(2.0 * true, true + false + all_true),
             "jaccard": _share(1.0 * true, false + all_true),
         }
+
+    # === Overlap of the probabilities themselves ===
+
+    def soft_dice(self):
+        """2 Σ p y / (Σ p + Σ y) over all pixels, p their probabilities: Dice without a threshold."""
+        both, predicted, true = self._soft_areas()
+        return float(_share(2 * both, predicted + true))
+
+    def soft_jaccard(self):
+        """Σ p y / (Σ p + Σ y - Σ p y) over all pixels, p their probabilities: Jaccard without a threshold."""
+        both, predicted, true = self._soft_areas()
+        return float(_share(both, predicted + true - both))
+
+    def _soft_areas(self):
+        """Σ p y, Σ p and Σ y."""
+        negatives, positives = self.counts()
+        both = positives @ _centers()
+        return both, both + negatives @ _centers(), positives.sum()
 
     # === Calibration ===
 

@@ -17,6 +17,7 @@ Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of t
     output/RUN/metrics.json            the scores for programs (undefined scores are null)
     output/RUN/per_image.csv           counts and scores of each image and class
     output/RUN/thresholds.csv          scores over thresholds
+    output/RUN/classes.csv             where there are several: a row a class, their mean, all together
     output/RUN/*.png                   ROC, Precision_recall, scores; sample_results: the best, median and worst image
     output/RUN/worst/                  the 20 worst images
     predictions/RUN/<id>_segmentation.png     masks, 0 and 255
@@ -31,6 +32,16 @@ the mean, as the ISIC challenge ranks; thresholded Jaccard is 0 for an image who
 is empty the challenge's rule holds: sensitivity 1 without positives, specificity 1 without negatives, Jaccard and Dice
 1 where truth and prediction are both empty. Intervals of 95 % come from 10,000 draws of the images with replacement. A
 split without masks is predicted, not scored.
+
+Of several classes each is scored, and then
+
+    class_mean   the macro scores: means over the classes of their pooled scores; dice and jaccard of the masks, and
+                 soft_dice and soft_jaccard of the probabilities, without a threshold
+    challenge    of the five attributes: counts as shares of their image's pixels, summed, as ISIC 2018 Task 2 ranks
+    presence     is the class in the image at all, told by the image's largest probability: area under the ROC curve
+
+Means of images say little there: a rare class that is never marked scores 1 on all images without it. The best
+threshold of each class is therefore the one of its highest Jaccard from shares of pixels.
 
 Images go by in batches and leave behind counts and a histogram, so memory does not grow with their number. What
 scoring takes beyond the network's own time is measured by benchmarks/evaluate.py.
@@ -97,21 +108,6 @@ def truth(root, name, split, at):
         raise FileNotFoundError(f"{problem}; or score at the network's size: --at network") from None
 
 
-def thresholds(wanted, folders, settings, classes):
-    """The threshold of each class: `wanted`, a number or "best", or by default the run's own."""
-    if wanted != "best":
-        return [settings.threshold if wanted is None else wanted] * len(classes)
-    if len(folders) > 1:
-        raise ValueError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
-    best = runs.facts(folders[0]).get("thresholds", {})
-    if missing := [name for name in classes if name not in best]:
-        raise ValueError(
-            f"run '{folders[0].name}' has no best threshold for {', '.join(missing)} yet: "
-            f"python evaluate.py --run {folders[0].name} --split val finds it"
-        )
-    return [best[name] for name in classes]
-
-
 # === The whole ===
 
 
@@ -129,12 +125,15 @@ def evaluate(
     """
     # 1. open the runs and the data
     folders = [runs.find(name) for name in ensemble or [run]]
-    changes = {"data": data, "tta": tta, "clean": clean, "threshold": None if threshold == "best" else threshold}
+    changes = {"data": data, "tta": tta, "clean": clean}
     changes = {name: value for name, value in changes.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
     first, name = settings[0], "+".join(folder.name for folder in folders) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
-    chosen = thresholds(threshold, folders, first, images.classes)
+    if threshold == "best" and len(folders) > 1:
+        raise ValueError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
+    wanted = first.threshold if threshold is None else threshold
+    chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
         check_fit(network, images, first.data)
@@ -163,20 +162,22 @@ def evaluate(
     values = dataclasses.asdict(first)
     text = outputs.write(output, result, scored, table, images.ids, images.classes, values, samples)
     if len(folders) == 1 and part == "backbone":
-        remember(folders[0], result, own_data=data in (None, runs.settings(folders[0]).data))
+        remember(folders[0], result, images.classes, own_data=data in (None, runs.settings(folders[0]).data))
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return outputs.without_nan(result)
 
 
-def remember(folder, result, own_data):
+def remember(folder, result, classes, own_data):
     """Keep the scores with the run and, of its own validation images, the best thresholds; renew its model card."""
-    kept = ("data", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals")
+    kept = ["data", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
+    kept += [name for name in ("challenge", "class_mean", "presence") if name in result]
     split = result["split"] if own_data else f"{result['split']} of {result['data']}"
     results = runs.facts(folder).get("results", {}) | {split: {name: result[name] for name in kept}}
     runs.note(folder, results=outputs.without_nan(results))
     if split == "val":
-        runs.note(folder, thresholds=result["best_thresholds"]["best"])
+        usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
+        runs.note(folder, thresholds=usual | result["best_thresholds"]["best"])
     card.write(folder)
 
 

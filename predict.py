@@ -85,22 +85,9 @@ class Predictor:
         self.size = self.network.input_shape[1:3]
         facts = runs.facts(place)
         self.classes = facts.get("classes") or usual_classes(self.network.output_shape[-1])
-        self.thresholds = self._thresholds(threshold, facts.get("thresholds", {}))
+        wanted = self.settings.threshold if threshold is None else threshold
+        self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
         self._probabilities = inference.predictor(self.network, self.settings.tta)
-
-    def _thresholds(self, wanted, best):
-        """The threshold of each class, a list."""
-        if wanted == "best":
-            if missing := [name for name in self.classes if name not in best]:
-                raise ValueError(
-                    f"{self.name} has no best threshold for {', '.join(missing)} yet: "
-                    f"python evaluate.py --run {self.name} --split val finds it"
-                )
-            return [best[name] for name in self.classes]
-        value = self.settings.threshold if wanted is None else wanted
-        if not 0 <= value <= 1:
-            raise ValueError(f"threshold is {value}, expected 0 to 1, or best")
-        return [value] * len(self.classes)
 
     def fit(self, image):
         """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""

@@ -54,6 +54,24 @@ def facts(place):
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def thresholds(name, facts, classes, wanted):
+    """The threshold of each class, a list, from one number for all or "best": those that evaluate.py noted in `facts`.
+
+    ValueError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
+    """
+    if wanted != "best":
+        if not 0 <= wanted <= 1:
+            raise ValueError(f"threshold is {wanted}, expected 0 to 1, or best")
+        return [wanted] * len(classes)
+    best = facts.get("thresholds", {})
+    if missing := [each for each in classes if each not in best]:
+        raise ValueError(
+            f"run '{name}' has no best threshold for {', '.join(missing)} yet: "
+            f"python evaluate.py --run {name} --split val finds it"
+        )
+    return [best[each] for each in classes]
+
+
 def note(folder, **news):
     """Add facts to those of a run, in place of older ones of the same name."""
     with replacing(Path(folder, "run.json")) as path:

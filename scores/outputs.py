@@ -33,6 +33,9 @@ def contents(head, scored, options, classes):
     if scored.distances:
         result["boundary"] = {name: _spread(values) for name, values in scored.distances.items()}
     table = None
+    if scored.peaks is not None:
+        found = summary.presence(counts, scored.peaks, classes)
+        result |= {"presence": found} if not math.isnan(found["auc"]) else {}
     if scored.at_thresholds is not None:
         table = summary.threshold_table(scored.at_thresholds, scored.histograms, classes)
         result["best_thresholds"] = summary.best_thresholds(table)
@@ -71,8 +74,12 @@ def write(output, result, scored, table, ids, classes, settings, samples):
     rows = summary.image_table(counts, ids, classes, scored.sizes)
     for name, values in (scored.distances or {}).items():
         rows[name] = values.ravel()
+    if scored.peaks is not None:
+        rows["largest_probability"] = scored.peaks.ravel()
     csv = {"index": False, "float_format": "%.6f", "lineterminator": "\n"}
     write_text(output / "per_image.csv", rows.to_csv(**csv))
+    if len(classes) > 1:
+        write_text(output / "classes.csv", summary.class_table(result).to_csv(**csv))
     if table is not None:
         write_text(output / "thresholds.csv", table.to_csv(**csv))
     shares = 100 * (counts.tp + counts.fn) / sum(counts)

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from figures import PALETTE, PREDICTION_COLOR, TRUTH_COLOR
 from files import replacing
+from scores.summary import MEASURES
 
 DPI = 120
 HEIGHT = 256  # of a picture of the worst images, in pixels
@@ -53,8 +54,7 @@ def _thresholds(axes, table, best):
             label += f", best {best['best'][name]:g}"
             axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
         axes.plot(part["threshold"], part[measure], color=color, linewidth=1.6, label=label)
-    measure = "mean Jaccard of images" if best["measure"] == "per_image_jaccard" else "pooled Jaccard"
-    _tidy(axes, title="Threshold", xlabel="threshold", ylabel=measure, xlim=(0, 1))
+    _tidy(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 

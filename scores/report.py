@@ -9,6 +9,7 @@ import platform
 import cv2
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from scores import summary
@@ -24,10 +25,26 @@ WIDE = {  # scores of the tables with one row a class, by kind
     "pooled": ("jaccard", "dice", "sensitivity", "specificity", "precision", "roc_auc", "average_precision"),
 }
 SHORT = {
-    "thresholded_jaccard": "Thresholded",
+    "thresholded_jaccard": "Jaccard, 0 below 0.65",
     "dice": "Dice",
     "sensitivity": "Sensitivity",
     "average_precision": "Average precision",
+}
+OVERVIEW = {  # columns of the table with all scores of a class
+    "images": "images with it",
+    "soft_dice": "soft Dice",
+    "soft_jaccard": "soft Jaccard",
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "challenge_dice": "challenge Dice",
+    "challenge_jaccard": "challenge Jaccard",
+    "presence_auc": "presence AUC",
+}
+EXPLAINED = {
+    "soft_dice": "Soft: of probabilities, without a threshold, summed over all pixels of all images.",
+    "dice": "Dice, Jaccard: of masks, pixels summed over all images.",
+    "challenge_dice": "Challenge: of masks, pixels as shares of their image, as ISIC 2018 Task 2 ranks.",
+    "presence_auc": "Presence: is it in the image at all, told by the image's largest probability.",
 }
 VARIANTS = {
     "bare": "the bare network",
@@ -58,11 +75,25 @@ def between(interval, digits=3):
 
 def headline(result):
     """What was scored, and the four scores that matter most."""
-    numbers = []
-    for kind, name in HEADLINE:
+    numbers = _attribute_headline(result) if "challenge" in result else []
+    for kind, name in HEADLINE if not numbers else ():
         label = ("Pooled " if kind == "pooled" else "Mean ") + summary.LABELS[name].split(" (")[0]
         numbers.append((label, number(result[kind][name], 3), f"95 %: {between(result['intervals'][kind][name])}"))
     return [Text(line) for line in conditions(result)] + [Headline(numbers)]
+
+
+def _attribute_headline(result):
+    challenge, mean = result["challenge"], result["class_mean"]
+    interval = between(result["intervals"]["challenge"]["jaccard"])
+    numbers = [
+        ("Challenge Jaccard", number(challenge["jaccard"], 3), f"95 %: {interval}"),
+        ("Macro Jaccard", number(mean["jaccard"], 3), "of masks, mean of the attributes"),
+    ]
+    if "soft_dice" in mean:
+        numbers.append(("Soft macro Dice", number(mean["soft_dice"], 3), "of probabilities, no threshold"))
+    if "presence" in result:
+        numbers.append(("Presence AUC", number(result["presence"]["auc"], 3), "mean of the attributes"))
+    return numbers
 
 
 def conditions(result):
@@ -104,9 +135,22 @@ def scores(result):
         header = ["", "mean of images", "95 % interval", "pooled pixels", "95 % interval"]
         blocks.append(Table(header, rows, _reading(result)))
     else:
+        blocks.append(_overview(result))
         for kind, names in WIDE.items():
             blocks.append(_class_table(result, kind, [name for name in names if name in result[kind]]))
     return [*blocks, _confusion(result)]
+
+
+def _overview(result):
+    """The classes one by one, their mean, and all together."""
+    table = summary.class_table(result)
+    shown = [name for name in OVERVIEW if name in table]
+    rows = []
+    for label, (images, *values) in zip(table["class"], table[shown].to_numpy(object), strict=True):
+        cells = ["" if np.isnan(value) else number(value) for value in values]
+        rows.append([spaced(label), "" if images is pd.NA else str(images), *cells])
+    note = " ".join(words for name, words in EXPLAINED.items() if name in table)
+    return Table(["", *(OVERVIEW[name] for name in shown)], rows, note)
 
 
 def _reading(result):
@@ -176,9 +220,11 @@ def sizes(result):
 def best_thresholds(result):
     """Which thresholds are best on this split."""
     best = result["best_thresholds"]
-    measure = "mean Jaccard of images" if best["measure"] == "per_image_jaccard" else "pooled Jaccard"
+    measure = summary.MEASURES[best["measure"]]
     rows = [[spaced(name), f"{t:g}", number(best["score"][name])] for name, t in best["best"].items()]
     note = "Before any clean-up of the masks. Chosen on validation they are kept with the run: --threshold best."
+    if len(rows) < len(result.get("classes", [0])):
+        note += " A class without a true pixel here keeps the run's own threshold."
     return [Heading("Thresholds"), Table(["class", "best threshold", f"{measure} there"], rows, note)]
 
 

@@ -48,8 +48,9 @@ class Scored:
     """What a pass leaves behind; all of it but `counts` is of the masks that were asked for.
 
     counts: {variant: Counts (images, classes)}. sizes: (images, 2), height and width of the masks. histograms: one a
-    class and, for several classes, one of all together. at_thresholds: (classes, 2, thresholds), mean Jaccard and Dice
-    of images before clean-up. Both None where there are masks only. distances: {name: (images, classes)} of
+    class and, for several classes, one of all together. at_thresholds: (classes, 5, thresholds), means over images
+    before clean-up of Jaccard, Dice and the shares of pixels tp, fp, fn. peaks: (images, classes), the largest
+    probability of each image. All three None where there are masks only. distances: {name: (images, classes)} of
     boundary.py, or None.
     """
 
@@ -58,6 +59,7 @@ class Scored:
     distances: dict[str, np.ndarray] | None
     histograms: list[metrics.ScoreHistogram] | None = None
     at_thresholds: np.ndarray | None = None
+    peaks: np.ndarray | None = None
 
 
 def score(networks, split, truth_of, size_of, options, folder):
@@ -82,9 +84,9 @@ def score(networks, split, truth_of, size_of, options, folder):
             return None
         for k, histogram in enumerate(histograms):
             histogram.update(maps[-1][..., k], truth[..., k])
-        return measure(truth, masks, options), at_thresholds(truth, maps[-1])
+        return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
 
-    rows, curves = [], 0
+    rows, curves, peaks = [], 0, []
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         items = enumerate(probabilities(networks, split, options))
         done = in_order(pool, work, items, ahead=2 * options.batch_size)
@@ -92,11 +94,12 @@ def score(networks, split, truth_of, size_of, options, folder):
             if result:
                 rows.append(result[0])
                 curves += result[1] / len(split.ids)
+                peaks.append(result[2])
     if not truth_of:
         return None
     if len(histograms) > 1:
         histograms.append(metrics.ScoreHistogram.together(histograms))
-    return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves)
+    return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves, peaks=np.stack(peaks))
 
 
 def probabilities(networks, split, options):
@@ -128,11 +131,12 @@ def measure(truth, masks, options):
 
 
 def at_thresholds(truth, probabilities):
-    """Of one image: Jaccard and Dice at each threshold, (classes, 2, thresholds)."""
+    """Of one image: Jaccard, Dice and the shares of pixels tp, fp, fn at each threshold, (classes, 5, thresholds)."""
     curves = []
     for k in range(truth.shape[-1]):
         counts = metrics.threshold_counts(truth[None, ..., k], probabilities[None, ..., k], STEPS)
-        curves.append([score(counts, "none")[0] for score in (metrics.jaccard, metrics.dice)])
+        scores = [score(counts, "none")[0] for score in (metrics.jaccard, metrics.dice)]
+        curves.append([*scores, *(pixels[0] / truth[..., k].size for pixels in (counts.tp, counts.fp, counts.fn))])
     return np.array(curves)
 
 

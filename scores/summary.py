@@ -4,7 +4,7 @@
 
 Counts are those of metrics.py, (images, classes); histograms those of curves.py. Two kinds of scores. `pooled`: all
 pixels of all images counted together, as AS-Net reports. `per_image`: each image scored by itself, then the mean, as
-the ISIC challenge ranks; empty masks by the challenge's rule.
+the ISIC challenge ranks Task 1; empty masks by the challenge's rule. Task 2 it ranks by shares of pixels: `challenge`.
 """
 
 import math
@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 
 import metrics
+from datasets.isic2018 import ATTRIBUTES
 from scores import bootstrap
 
 POOLED = ("jaccard", "dice", "accuracy", "sensitivity", "specificity", "precision", "mcc")
-CURVES = ("roc_auc", "average_precision", "brier", "expected_calibration_error")  # of the probabilities, pooled
+CURVES = (  # of the probabilities, pooled
+    "soft_dice", "soft_jaccard", "roc_auc", "average_precision", "brier", "expected_calibration_error",
+)  # fmt: skip
 PER_IMAGE = ("jaccard", "thresholded_jaccard", "dice", "accuracy", "sensitivity", "specificity")
 LABELS = {
     "jaccard": "Jaccard",
@@ -27,12 +30,18 @@ LABELS = {
     "specificity": "Specificity",
     "precision": "Precision",
     "mcc": "Matthews correlation",
+    "soft_dice": "Soft Dice (of probabilities, no threshold)",
+    "soft_jaccard": "Soft Jaccard (of probabilities, no threshold)",
     "roc_auc": "ROC AUC",
     "average_precision": "Precision-recall AUC (average precision)",
     "brier": "Brier score (0 is best)",
     "expected_calibration_error": "Expected calibration error (0 is best)",
 }
 STEPS = 100  # thresholds are hundredths
+MEASURES = {  # by which thresholds are chosen
+    "per_image_jaccard": "mean Jaccard of images",
+    "challenge_jaccard": "Jaccard from shares of pixels",
+}
 
 
 # === Scores ===
@@ -43,8 +52,8 @@ def summarize(counts, histograms, classes):
 
     histograms: one a class and, for several classes, a last one of all; None where there are masks only, which leaves
     the scores of probabilities out. With several classes also "classes": the same of each, and "class_mean": means of
-    the classes' pooled scores. `pooled` then counts the pixels of all classes together, as the overall score of ISIC
-    2018 Task 2 does.
+    the classes' pooled scores. `pooled` then counts the pixels of all classes together. With the five attributes of
+    ISIC 2018 Task 2 also "challenge".
     """
     histograms = histograms or [None] * (len(classes) + 1)
     result = _summary(counts, histograms[-1])
@@ -53,7 +62,69 @@ def summarize(counts, histograms, classes):
         names = [name for name in result["pooled"] if name != "confusion_matrix"]
         result["class_mean"] = {name: _mean([scores["pooled"][name] for scores in each.values()]) for name in names}
         result["classes"] = each
+    if tuple(classes) == ATTRIBUTES:
+        result["challenge"], result["intervals"]["challenge"] = challenge(counts, classes)
     return result
+
+
+def challenge(counts, classes):
+    """The score of ISIC 2018 Task 2: counts as shares of the image's pixels, summed over images.
+
+    Returns {"jaccard", "dice", "per_attribute": {name: {"jaccard", "dice"}}}, the first two over the sum of all
+    attributes, and {"jaccard": interval, "dice": interval}. Where no pixel is true and none predicted they are 1.
+    """
+    scores = metrics.task2_scores(counts, classes)
+    pixels = sum(counts)
+    shares = np.stack([(field / pixels).sum(axis=1) for field in counts], axis=1)  # (images, 4)
+    drawn = metrics.Counts(*bootstrap.sums(shares).T[..., None])  # (draws, 1)
+    both = {"jaccard": metrics.jaccard(drawn, "none"), "dice": metrics.dice(drawn, "none")}  # (draws, 1)
+    intervals = {name: bootstrap.interval(samples[:, 0]) for name, samples in both.items()}
+    return {**scores["micro_average"], "per_attribute": {name: scores[name] for name in classes}}, intervals
+
+
+def presence(counts, peaks, classes):
+    """How well the largest probability of an image tells whether the class is in it at all.
+
+    peaks: (images, classes). Returns {"auc": mean over the classes, "per_class": {name: AUC}}, the area under the ROC
+    curve over images; NaN where all have the class or none.
+    """
+    there = counts.tp + counts.fn > 0
+    each = {name: rank_auc(peaks[:, k], there[:, k]) for k, name in enumerate(classes)}
+    return {"auc": _mean(list(each.values())), "per_class": each}
+
+
+def rank_auc(scores, positive):
+    """The chance that a positive scores above another, ties counting half; NaN if there is but one kind."""
+    positives, others = np.count_nonzero(positive), np.count_nonzero(~positive)
+    if not positives or not others:
+        return math.nan
+    ranks = pd.Series(scores).rank().to_numpy()[positive].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * others))
+
+
+def class_table(result):
+    """A row a class, "mean (macro)" and "all together", from the contents of metrics.json; NaN where undefined.
+
+    Columns: class; images that have the class; soft_dice and soft_jaccard, of probabilities; dice, jaccard, precision,
+    sensitivity and average_precision, of pixels summed over images; challenge_dice and challenge_jaccard, of shares of
+    pixels; presence_auc. Those that were not computed are left out.
+    """
+    pooled = {name: part["pooled"] for name, part in result["classes"].items()}
+    mean, together = "mean (macro)", "all together"
+    pooled |= {mean: result["class_mean"], together: result["pooled"]}
+    names = [name for name in ("soft_dice", "soft_jaccard", "dice", "jaccard") if name in result["pooled"]]
+    names += [name for name in ("precision", "sensitivity", "average_precision") if name in result["pooled"]]
+    table = pd.DataFrame({name: {row: part[name] for row, part in pooled.items()} for name in names})
+    images = {name: result["images"] - part["empty_masks"] for name, part in result["classes"].items()}
+    table.insert(0, "images", pd.Series(images, dtype="Int64"))
+    if "challenge" in result:
+        each = pd.DataFrame(result["challenge"]["per_attribute"]).T
+        for name in ("dice", "jaccard"):
+            summed = {mean: each[name].mean(), together: result["challenge"][name]}
+            table[f"challenge_{name}"] = pd.Series({**each[name], **summed})
+    if "presence" in result:
+        table["presence_auc"] = pd.Series({**result["presence"]["per_class"], mean: result["presence"]["auc"]})
+    return table.rename_axis("class").reset_index()
 
 
 def one_class(counts, k):
@@ -115,25 +186,31 @@ def _mean(values):
 def threshold_table(means, histograms, classes):
     """Jaccard and Dice over the thresholds 0.01, 0.02, …, 0.99, of masks as they are before any clean-up.
 
-    means: (classes, 2, thresholds), mean Jaccard and Dice of images. Returns a table of a row a class and threshold:
-    class, threshold, per_image_jaccard, per_image_dice, pooled_jaccard, pooled_dice.
+    means: (classes, 5, thresholds), over images: Jaccard, Dice, and the shares of pixels tp, fp, fn. Returns a table of
+    a row a class and threshold: class, threshold, per_image_jaccard, per_image_dice, pooled_jaccard, pooled_dice, and
+    challenge_jaccard, of the shares' sums as in ISIC 2018 Task 2 (NaN without a true pixel).
     """
     parts, thresholds = [], np.arange(1, STEPS) / STEPS
-    for name, (jaccard, dice), histogram in zip(classes, means, histograms, strict=False):  # not that of all classes
+    for name, rows, histogram in zip(classes, means, histograms, strict=False):  # not that of all classes
+        jaccard, dice, tp, fp, fn = rows
         pooled = histogram.threshold_curve(thresholds)
         columns = {"class": name, "threshold": thresholds}
         columns |= {"per_image_jaccard": jaccard, "per_image_dice": dice}
-        parts.append(pd.DataFrame(columns | {f"pooled_{s}": pooled[s] for s in ("jaccard", "dice")}))
+        columns |= {f"pooled_{score}": pooled[score] for score in ("jaccard", "dice")}
+        parts.append(
+            pd.DataFrame(columns | {"challenge_jaccard": tp / (tp + fp + fn) if (tp + fn).any() else math.nan})
+        )
     return pd.concat(parts, ignore_index=True)
 
 
 def best_thresholds(table):
     """From `threshold_table`: {"measure": which score is highest there, "best": {class: threshold}, "score": {…}}.
 
-    The measure is the challenge's: of one class, the per-image mean Jaccard; of several, that are often absent, the
-    pooled Jaccard of each. Of equals the middle one.
+    The measure is the challenge's: of one class, the mean Jaccard of images (Task 1); of several, each one's Jaccard
+    from shares of pixels (Task 2). The mean over images would be highest where a rare class is never marked: an empty
+    mask counts 1 there. Of equals the middle one. A class without a true pixel has none.
     """
-    measure = "per_image_jaccard" if table["class"].nunique() == 1 else "pooled_jaccard"
+    measure = "per_image_jaccard" if table["class"].nunique() == 1 else "challenge_jaccard"
     best, score = {}, {}
     for name, part in table.groupby("class", sort=False):
         highest = part[part[measure] == part[measure].max()]

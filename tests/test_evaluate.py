@@ -18,6 +18,7 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 
 import drawing
 import evaluate
+import metrics
 import runs
 from scores import summary
 
@@ -53,13 +54,15 @@ def test_scores_by_hand(scored):
     pooled = dict(result["pooled"])
     assert pooled.pop("confusion_matrix") == {"tp": 15, "fp": 9, "fn": 5, "tn": 51}
     truth = [1] * 15 + [0] * 9 + [1] * 5 + [0] * 51
-    score = [1] * 24 + [0] * 56
+    score = [1] * 24 + [0] * 56  # as good as: what is lit or not has probabilities next to 1 and 0
     assert pooled == pytest.approx(
         {
             "roc_auc": roc_auc_score(truth, score),
             "average_precision": average_precision_score(truth, score),
             "jaccard": 15 / 29,
+            "soft_jaccard": 15 / 29,
             "dice": 30 / 44,
+            "soft_dice": 30 / 44,
             "accuracy": 66 / 80,
             "sensitivity": 15 / 20,
             "specificity": 51 / 60,
@@ -197,8 +200,11 @@ def test_five_attributes():
     assert result["per_image"]["jaccard"] == pytest.approx(np.mean(both / either))
     assert result["pooled"]["roc_auc"] == pytest.approx(roc_auc_score(masks.ravel(), predicted.ravel()), abs=1e-4)
     official = task2.score(write_truth(masks, ATTRIBUTES), Path("predictions/five"))
-    assert result["pooled"]["jaccard"] == pytest.approx(official["overall"], abs=1e-12)
-    assert result["classes"]["streaks"]["pooled"]["dice"] == pytest.approx(official["streaks"]["dice"], abs=1e-12)
+    challenge = dict(result["challenge"])
+    assert challenge.pop("per_attribute") == {name: pytest.approx(official[name], abs=1e-12) for name in ATTRIBUTES}
+    assert challenge == pytest.approx(official["micro_average"], abs=1e-12)
+    low, high = result["intervals"]["challenge"]["jaccard"]
+    assert low < official["overall"] < high
     assert result["classes"]["globules"]["empty_masks"] == result["empty_masks"] == 3
     assert result["classes"]["globules"]["pooled"]["roc_auc"] is None  # undefined without a true pixel
     means = [result["classes"][name]["pooled"]["roc_auc"] for name in ATTRIBUTES[:4]]
@@ -206,9 +212,38 @@ def test_five_attributes():
     with open("output/five/performances.txt", encoding="utf-8") as file:
         text = file.read()
     assert "undefined" in text and "milia like cyst" in text and "together" in text and "mean of classes" in text
+    with open("output/five/classes.csv", newline="") as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [*ATTRIBUTES, "mean (macro)", "all together"]
+    assert [rows[name]["images"] for name in rows] == ["3"] * 4 + ["0", "", ""]
+    assert float(rows["all together"]["challenge_jaccard"]) == pytest.approx(official["overall"], abs=1e-6)
+    expected = np.mean([result["classes"][name]["pooled"]["jaccard"] for name in ATTRIBUTES[:4]] + [0])
+    assert float(rows["mean (macro)"]["jaccard"]) == pytest.approx(expected, abs=1e-6)
     assert len(os.listdir("predictions/five")) == 15
     mask = cv2.imread("predictions/five/ISIC_0000002_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask > 0, predicted[2, ..., 2])
+
+
+def test_presence_and_soft_scores_of_each_attribute():
+    """Whether an attribute is there is told by the brightest pixel; the soft scores are those of the probabilities."""
+    images = np.zeros((4, *SIZE, 3), np.uint8)
+    images[:, 0, 0, 0] = (10, 100, 120, 200)
+    masks = np.zeros((4, *SIZE, 5), np.uint8)
+    masks[[1, 3], 0, 0, 0] = 1  # in two of four images: brighter than the others in three of four pairs
+    masks[:, 0, 0, 1] = 1  # in all: there is nothing to tell apart
+    save_data(images, masks, classes=ATTRIBUTES)
+    save_run("five", classes=5)
+    result = evaluate.evaluate("five", "test", at="network")
+    assert result["presence"] == {"auc": 0.75, "per_class": {"pigment_network": 0.75} | dict.fromkeys(ATTRIBUTES[1:])}
+    maps = 1 / (1 + np.exp(-20 * (images[..., [0, 1, 2, 0, 1]] / 255 - 0.5)))
+    soft = metrics.Counts(*(field.sum(axis=0) for field in metrics.soft_counts(masks, maps)))  # (5,)
+    both, either = soft.tp, soft.tp + soft.fp + soft.fn
+    assert result["class_mean"]["soft_jaccard"] == pytest.approx(np.mean(both / either), rel=1e-4)
+    assert result["class_mean"]["soft_dice"] == pytest.approx(np.mean(2 * both / (either + both)), rel=1e-4)
+    with open("output/five/per_image.csv", newline="") as file:
+        peaks = [float(row["largest_probability"]) for row in csv.DictReader(file)][::5]
+    assert peaks == pytest.approx(maps[..., 0].max(axis=(1, 2)), abs=1e-5)
+    assert "presence AUC" in Path("output/five/performances.txt").read_text(encoding="utf-8")
 
 
 def test_split_without_masks(capsys):

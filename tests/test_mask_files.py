@@ -52,13 +52,16 @@ def test_lesion_masks_as_the_challenge_scores_them(capsys):
 
 
 def test_attributes_as_the_challenge_scores_them():
-    write("truth", 1, ATTRIBUTES, sizes=(4, 5))  # of one size: the challenge weighs images by their number of pixels
-    write("found", 2, ATTRIBUTES, sizes=(4, 5))
+    write("truth", 1, ATTRIBUTES)  # of several sizes: images count alike, whatever their number of pixels
+    write("found", 2, ATTRIBUTES)
     result = evaluate.evaluate_masks(Path("found"), Path("truth"), 2, "theirs")
     official = task2.score(Path("truth"), Path("found"))
-    assert result["pooled"]["jaccard"] == pytest.approx(official["overall"], abs=1e-12)
+    assert result["challenge"]["jaccard"] == pytest.approx(official["overall"], abs=1e-12)
+    assert result["challenge"]["jaccard"] != pytest.approx(result["pooled"]["jaccard"], abs=1e-4)
     for name in ATTRIBUTES:
-        assert result["classes"][name]["pooled"]["dice"] == pytest.approx(official[name]["dice"], abs=1e-12)
+        assert result["challenge"]["per_attribute"][name] == pytest.approx(official[name], abs=1e-12)
+    assert "presence" not in result and "soft_dice" not in result["class_mean"]
+    assert "challenge Jaccard" in Path("output/theirs/performances.txt").read_text(encoding="utf-8")
     assert list(result["classes"]) == list(ATTRIBUTES) and result["empty_masks"] == 5
 
 

@@ -244,7 +244,9 @@ def test_classes_and_best_thresholds_are_those_of_the_run():
     save_run(classes=2)
     image = np.full((24, 32, 3), (140, 0, 0), np.uint8)  # probability 1 / (1 + exp(-20 (140/255 - 0.5))) = 0.727
     assert load("tiny")(image)[0].all()
-    with pytest.raises(ValueError, match=r"tiny has no best threshold for class0, class1 yet: python evaluate\.py"):
+    with pytest.raises(
+        ValueError, match=r"run 'tiny' has no best threshold for class0, class1 yet: python evaluate\.py"
+    ):
         load("tiny", threshold="best")
     runs.note(BEST / "tiny", classes=["nevus", "scale"], thresholds={"nevus": 0.7, "scale": 0.75})
     assert load("tiny").classes == ["nevus", "scale"]

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from isic_challenge_scoring.segmentation import SegmentationScore
 from miniature import image_path, square, write_isic2018
-from tiny_run import SIZE, bright, masks_of, network, save_data, save_run
+from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, network, save_data, save_run
 
 import config
 import evaluate
+import predict
 import runs
 from datasets import isic2018, prepare
 from datasets.prepared import open_split
@@ -137,6 +138,25 @@ def test_the_best_threshold_is_kept_and_used():
     assert after["per_image"]["jaccard"] == 1 and after["threshold"] == facts["thresholds"]["lesion"]
     assert list(runs.facts(runs.BEST / "tiny")["results"]) == ["val", "test of data2"]
     assert runs.facts(runs.BEST / "tiny")["thresholds"] == facts["thresholds"]
+
+
+def test_attributes_have_a_best_threshold_each_and_those_without_one_the_runs_own():
+    levels = np.uint8((100, 120, 140, 160))  # probabilities 0.10, 0.35, 0.73, 0.93 by row
+    images = np.repeat(np.repeat(levels[:, None], 5, axis=1)[None, ..., None], 3, axis=-1)
+    masks = np.zeros((1, *SIZE, 5), np.uint8)
+    masks[0, 3:, :, 0] = masks[0, 1:, :, 1] = 1
+    save_data(images, masks, split="val", classes=ATTRIBUTES)
+    save_run("five", classes=5, threshold=0.6)
+    evaluate.evaluate("five", "val", at="network")
+    chosen = runs.facts(runs.BEST / "five")["thresholds"]
+    assert list(chosen) == ATTRIBUTES and list(chosen.values())[2:] == [0.6] * 3
+    assert 0.73 < chosen["pigment_network"] < 0.93 and 0.10 < chosen["negative_network"] < 0.35
+    result = evaluate.evaluate("five", "val", at="network", threshold="best")
+    assert result["threshold"] == chosen
+    assert [scores["jaccard"] for scores in result["challenge"]["per_attribute"].values()] == [1, 1, 0, 0, 0]
+    predictor = predict.load_predictor("five", threshold="best")
+    assert predictor.thresholds == list(chosen.values())
+    assert predictor(images[0])[0][..., :2].sum(axis=(0, 1)).tolist() == [5, 15]
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():

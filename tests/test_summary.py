@@ -58,6 +58,7 @@ def test_threshold_table_equals_scoring_at_each_threshold():
     histogram.update(probabilities, truth)
     at = metrics.threshold_counts(truth, probabilities)
     means = [[score(at, "image_per_class") for score in (metrics.jaccard, metrics.dice)]]
+    means[0] += [field.mean(axis=0) / truth[0].size for field in (at.tp, at.fp, at.fn)]
     table = summary.threshold_table(means, [histogram], ["lesion"])
     assert table["threshold"].tolist() == [round(k / 100, 2) for k in range(1, 100)]
     for row in table.iloc[[4, 29, 49, 80]].itertuples():
@@ -65,6 +66,7 @@ def test_threshold_table_equals_scoring_at_each_threshold():
         assert row.per_image_jaccard == pytest.approx(metrics.jaccard(counts))
         assert row.per_image_dice == pytest.approx(metrics.dice(counts))
         assert row.pooled_jaccard == pytest.approx(metrics.jaccard(counts, "pooled"), abs=1e-3)
+        assert row.challenge_jaccard == pytest.approx(metrics.task2_scores(counts, ["a"])["overall"])
     best = summary.best_thresholds(table)
     assert best["measure"] == "per_image_jaccard"
     assert best["score"]["lesion"] == table["per_image_jaccard"].max()
@@ -73,13 +75,23 @@ def test_threshold_table_equals_scoring_at_each_threshold():
     )
 
 
-def test_of_equally_good_thresholds_the_middle_and_of_several_classes_the_pooled():
+def test_a_class_without_a_true_pixel_has_no_best_threshold():
+    probabilities = random_masks(3)[1]
+    histogram = metrics.ScoreHistogram()
+    histogram.update(probabilities, np.zeros_like(probabilities))
+    at = metrics.threshold_counts(np.zeros(probabilities.shape, np.uint8), probabilities)
+    rows = [metrics.jaccard(at, "image_per_class")] * 2 + [field.mean(axis=0) for field in (at.tp, at.fp, at.fn)]
+    table = summary.threshold_table([rows, rows], [histogram] * 2, ["a", "b"])
+    assert summary.best_thresholds(table)["best"] == {}
+
+
+def test_of_equally_good_thresholds_the_middle_and_of_several_classes_the_challenges():
     columns = {"threshold": [0.1, 0.2, 0.3, 0.4], "per_image_jaccard": [0.9, 0.8, 0.8, 0.8]}
-    columns["pooled_jaccard"] = [0.3, 0.5, 0.5, 0.5]
+    columns["challenge_jaccard"] = [0.3, 0.5, 0.5, 0.5]
     one = pd.DataFrame(columns | {"class": "a"})
     assert summary.best_thresholds(one)["best"] == {"a": 0.1}
-    two = pd.concat([one, pd.DataFrame(columns | {"class": "b", "pooled_jaccard": math.nan})])
-    assert summary.best_thresholds(two) == {"measure": "pooled_jaccard", "best": {"a": 0.3}, "score": {"a": 0.5}}
+    two = pd.concat([one, pd.DataFrame(columns | {"class": "b", "challenge_jaccard": math.nan})])
+    assert summary.best_thresholds(two) == {"measure": "challenge_jaccard", "best": {"a": 0.3}, "score": {"a": 0.5}}
 
 
 def test_sizes_are_quartiles_of_true_area_without_empty_masks():
