@@ -28,13 +28,18 @@ def mask_name(identifier, classes, k):
     return f"{identifier}_{middle}{classes[k]}.png"
 
 
-def write_png(path, pixels):
-    """Write uint8 `pixels`, (H, W) or (H, W, 3) RGB, atomically. OSError if the disk refuses."""
+def png(pixels):
+    """uint8 `pixels`, (H, W) or (H, W, 3) RGB, as the bytes of a PNG file."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".png", pixels)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def write_png(path, pixels):
+    """Write uint8 `pixels`, (H, W) or (H, W, 3) RGB, atomically. OSError if the disk refuses."""
+    data = png(pixels)
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(data)
 
 
 def write_masks(folder, identifier, masks, classes):

@@ -59,6 +59,7 @@ import numpy as np
 
 import card
 import drawing
+import inference
 import model
 import runs
 from datasets.command import positive
@@ -67,22 +68,6 @@ from datasets.source_masks import source_masks
 from scores import compare, mask_files, outputs, stream
 
 # === What is scored ===
-
-
-def check_fit(network, split, root):
-    """ValueError where the network and the prepared arrays differ in size or number of classes."""
-    (height, width), found = network.input_shape[1:3], split.images.shape[1:3]
-    if (height, width) != found:
-        raise ValueError(
-            f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
-            f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
-        )
-    if network.output_shape[-1] != len(split.classes):
-        classes = ", ".join(split.classes)
-        raise ValueError(
-            f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
-            " name data of the same task with --data"
-        )
 
 
 def load(folder, part):
@@ -136,7 +121,7 @@ def evaluate(
     chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
-        check_fit(network, images, first.data)
+        inference.check_fit(network, images, first.data)
     options = stream.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
 
     # 2. predict, count
@@ -201,11 +186,6 @@ def evaluate_masks(masks, truth, task, run, boundary=False):
     return outputs.without_nan(result)
 
 
-def probability(text):
-    """A threshold of the command line: a number or "best"."""
-    return text if text == "best" else float(text)
-
-
 def parser():
     parser = argparse.ArgumentParser(description="Score a trained run on one split of prepared arrays.")
     which = parser.add_mutually_exclusive_group()
@@ -214,7 +194,9 @@ def parser():
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")
-    parser.add_argument("--threshold", type=probability, help="from which a pixel counts, or best (default: the run's)")
+    parser.add_argument(
+        "--threshold", type=runs.threshold, help="from which a pixel counts, or best (default: the run's)"
+    )
     parts = {"dest": "part", "choices": ("backbone", "head"), "default": "backbone"}
     parser.add_argument("--output", **parts, help="whose map, where a network was trained with a head (AdSTNet)")
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")

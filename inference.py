@@ -42,6 +42,22 @@ def _in_pose(network, axes, transpose):
     return keras.ops.flip(result, axes) if axes else result
 
 
+def check_fit(network, split, root):
+    """ValueError where the network and the prepared arrays differ in size or number of classes."""
+    (height, width), found = network.input_shape[1:3], split.images.shape[1:3]
+    if (height, width) != found:
+        raise ValueError(
+            f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
+            f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
+        )
+    if network.output_shape[-1] != len(split.classes):
+        classes = ", ".join(split.classes)
+        raise ValueError(
+            f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
+            " name data of the same task with --data"
+        )
+
+
 def resize(probabilities, size):
     """Probabilities (h, w, classes) at another size, (H, W), bilinearly: float32 (H, W, classes)."""
     height, width = size

@@ -108,6 +108,11 @@ class Predictor:
         masks = resized >= np.float32(self.thresholds)
         return resized, inference.largest_parts(masks) if self.settings.clean else masks
 
+    def mask(self, probabilities, k, size):
+        """The mask of class number k alone, bool (H, W), from probabilities (h, w, classes); as `enlarge` makes it."""
+        mask = inference.resize(probabilities[..., k : k + 1], size)[..., 0] >= np.float32(self.thresholds[k])
+        return inference.largest_part(mask) if self.settings.clean else mask
+
     def __call__(self, image):
         """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -249,11 +254,6 @@ def claim(out, predictor):
         path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
 
 
-def threshold(text):
-    """A number, or "best"."""
-    return text if text == "best" else float(text)
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Masks for images of any size, by a trained run.")
     parser.add_argument("images", nargs="+", help="images, folders of images, 'patterns*.jpg'")
@@ -263,7 +263,9 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="folder to write into (default: predictions/RUN_images)")
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
-    parser.add_argument("--threshold", type=threshold, help="from which a pixel counts, or best (default: the run's)")
+    parser.add_argument(
+        "--threshold", type=runs.threshold, help="from which a pixel counts, or best (default: the run's)"
+    )
     flag = {"action": argparse.BooleanOptionalAction, "default": None}
     parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
     parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")

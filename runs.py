@@ -54,6 +54,11 @@ def facts(place):
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def threshold(text):
+    """A threshold of the command line: a number or "best"."""
+    return text if text == "best" else float(text)
+
+
 def thresholds(name, facts, classes, wanted):
     """The threshold of each class, a list, from one number for all or "best": those that evaluate.py noted in `facts`.
 

@@ -1,0 +1,247 @@
+"""Masks for the ISIC 2018 challenge, Task 1 or 2, in one zip archive that was looked through.
+
+    python submission.py --run attributes_cpu                        # the test images of the run's data
+    python submission.py --run isic18_cpu --split val --tta --threshold 0.5
+    python submission.py --check theirs.zip --data dataset_isic18    # an archive of any tool, against prepared data
+    python submission.py --check theirs.zip --images ISIC2018_Task1-2_Test_Input.zip --task 2    # or against the images
+
+Reads `checkpoint_best/RUN/` and the prepared arrays, whose index knows the size of each original image. Writes
+`output/RUN/submission_SPLIT.zip` (or --out FILE) with a mask of the original's size, 0 and 255, for each image:
+`ISIC_XXXXXXX_segmentation.png`, or `ISIC_XXXXXXX_attribute_NAME.png` for each of the five attributes. Thresholds are
+those that evaluate.py chose on the validation images; mean over poses and clean-up are the run's own; all three may be
+given here.
+
+The archive is written under a temporary name and then read again as a stranger would: it must hold every mask and
+nothing else, each once, as a PNG of one channel, of the size of its image, of 0 and 255 alone. Only then does it take
+its name. `--check` does the same with an archive from elsewhere, in whatever folder its masks lie inside. All threads
+write and read; memory does not grow with the number of images.
+"""
+
+import argparse
+import os
+import re
+import sys
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import drawing
+import runs
+from datasets import decode, loading, source
+from datasets.command import positive
+from datasets.isic2018 import ATTRIBUTES
+from datasets.prepared import open_split
+from files import replacing
+from overlap import in_order
+
+TASKS = {1: ["lesion"], 2: list(ATTRIBUTES)}
+SHOWN = 10  # problems in a message
+
+
+# === What must be in it ===
+
+
+def expected(sizes, classes):
+    """{file name: (height, width)} of all masks. sizes: {id: (height, width)} of the images.
+
+    ValueError: images or classes that are none of the challenge's.
+    """
+    if list(classes) not in TASKS.values():
+        raise ValueError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
+    if wrong := [id for id in sizes if not re.fullmatch(r"ISIC_\d{7}", id)]:
+        raise ValueError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
+    return {drawing.mask_name(id, classes, k): sizes[id] for id in sizes for k in range(len(classes))}
+
+
+def prepared_sizes(split):
+    """{id: (height, width)} of the originals of a prepared split."""
+    return dict(zip(split.ids, map(tuple, split.sizes.tolist()), strict=True))
+
+
+def image_sizes(place):
+    """{id: (height, width)} of the images in a folder or zip archive, from their headers."""
+    place = Path(place)
+    opened = source.open_archive if place.suffix == ".zip" else source.open_folder
+    files = opened(place.parent, place.stem if place.suffix == ".zip" else place.name)
+    if not files:
+        raise FileNotFoundError(f"{place}: no images there; name the folder or zip archive of the original images")
+    with ThreadPoolExecutor(loading.threads()) as pool:
+        sizes = in_order(pool, lambda file: loading.read(file, decode.header_size), files, ahead=64)
+        bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
+        return {file.stem: size for file, size in zip(files, bar, strict=True)}
+
+
+# === Looking through ===
+
+
+def problems(path, wanted):
+    """What is wrong with an archive of masks, a list of lines; empty where nothing is.
+
+    wanted: {file name: (height, width)}. Folders inside, and what macOS adds, do not matter, as for the challenge.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        return [f"no whole zip archive ({error})"]
+    with archive:
+        found, wrong = {}, []
+        for entry in archive.infolist():
+            name = PurePosixPath(entry.filename).name
+            if entry.is_dir() or entry.filename.startswith("__MACOSX"):
+                continue
+            if name not in wanted:
+                wrong.append(f"{entry.filename}: not asked for")
+            elif found.setdefault(name, entry) is not entry:
+                wrong.append(f"{entry.filename}: a second mask of this name")
+        wrong += [f"{name}: missing" for name in wanted if name not in found]
+        with ThreadPoolExecutor(loading.threads()) as pool:
+            results = in_order(pool, lambda name: mask_problem(archive, found[name], wanted[name]), found, ahead=64)
+            bar = tqdm(results, total=len(found), unit="mask", desc="check", disable=None)
+            return wrong + [f"{name}: {problem}" for name, problem in zip(found, bar, strict=True) if problem]
+
+
+def mask_problem(archive, entry, size):
+    """What is wrong with one mask, or None. size: (height, width) it must have."""
+    if entry.file_size > source.MAX_BYTES:
+        return f"{entry.file_size:,} bytes, no mask has so many"
+    try:
+        data = archive.read(entry)
+        found = decode.header_size(data)
+    except ValueError as error:
+        return str(error)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        return f"damaged inside the archive ({error})"
+    if not data.startswith(b"\x89PNG"):
+        return "not a PNG"
+    if found != size:
+        return f"{found[0]} × {found[1]}, its image is {size[0]} × {size[1]} (height × width)"
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        return "cannot be decoded"
+    if pixels.ndim > 2 or pixels.dtype != np.uint8:
+        return "not one channel of 8 bits"
+    if cv2.sumElems(pixels)[0] != 255 * cv2.countNonZero(pixels):
+        values = np.unique(pixels)
+        return f"values {', '.join(map(str, values[:5]))}{', …' * (len(values) > 5)}; expected 0 and 255"
+    return None
+
+
+def require_none(found, path):
+    """ValueError that lists problems, if there are any."""
+    if found:
+        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise ValueError("\n  ".join([f"{path}: {len(found)} problems", *found[:SHOWN], *more]))
+
+
+# === Making ===
+
+
+def submit(predictor, split, out, batch_size=None):
+    """Predict a split into a new zip archive, a Path, and look through it; returns the number of masks.
+
+    predictor: predict.Predictor. split: datasets.prepared.Split, with masks or without. ValueError: not the challenge's
+    images or classes. What is written in error, or interrupted, does not take the archive's name.
+    """
+    sizes = prepared_sizes(split)
+    wanted = expected(sizes, predictor.classes)
+    with replacing(out) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:  # PNG files do not become smaller
+            for name, data in masks(predictor, split, sizes, batch_size):
+                archive.writestr(zipfile.ZipInfo(name), data)  # of no date: the same masks give the same file
+        require_none(problems(temporary, wanted), out)
+    return len(wanted)
+
+
+def masks(predictor, split, sizes, batch_size=None):
+    """Yields (file name, PNG bytes) of every mask of a split, in order."""
+    from scores import stream  # needs TensorFlow, as the network does; --check needs neither
+
+    settings, classes = predictor.settings, predictor.classes
+    batch_size = batch_size or settings.batch_size
+    options = stream.Options(predictor.thresholds, settings.tta, settings.clean, batch_size)
+    maps = stream.probabilities([(predictor.network, settings)], split, options)
+
+    def work(item):
+        id, probabilities = item
+        files = []
+        for k in range(len(classes)):  # one by one: at its own size an image has up to 30 million pixels
+            mask = predictor.mask(probabilities[-1], k, sizes[id])
+            files.append((drawing.mask_name(id, classes, k), drawing.png(mask * np.uint8(255))))
+        return files
+
+    with ThreadPoolExecutor(loading.threads()) as pool:
+        items = zip(split.ids, maps, strict=True)
+        done = in_order(pool, work, items, ahead=2 * batch_size)
+        for files in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
+            yield from files
+
+
+# === Command line ===
+
+
+def parser():
+    parser = argparse.ArgumentParser(description="Masks for the ISIC 2018 challenge in one zip archive.")
+    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
+    parser.add_argument("--split", default="test", help="train, val or test (default)")
+    best = "from which a pixel counts (default: best, as found on validation)"
+    parser.add_argument("--threshold", type=runs.threshold, default="best", help=best)
+    flag = {"action": argparse.BooleanOptionalAction, "default": None}
+    parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
+    parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
+    parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
+    parser.add_argument("--out", type=Path, help="archive to write (default: output/RUN/submission_SPLIT.zip)")
+    parser.add_argument("--check", type=Path, metavar="ZIP", help="only look through an archive of any tool")
+    parser.add_argument("--images", type=Path, help="with --check, instead of --data: folder or zip of the originals")
+    parser.add_argument("--task", type=int, choices=(1, 2), help="with --images: 1 lesion, 2 five attributes")
+    return parser
+
+
+def check(given):
+    """Look through an archive of any tool; a line of what was found right, or ValueError with what is wrong."""
+    if bool(given.images) == bool(given.data) or bool(given.images) != bool(given.task):
+        raise ValueError("--check needs --data FOLDER, or --images PLACE and --task 1 or 2")
+    if given.images:
+        sizes, classes = image_sizes(given.images), TASKS[given.task]
+    else:
+        split = open_split(given.data, given.split)
+        sizes, classes = prepared_sizes(split), split.classes
+    wanted = expected(sizes, classes)
+    require_none(problems(given.check, wanted), given.check)
+    return f"{given.check}: as the challenge wants it, {len(wanted)} masks of {len(sizes)} images"
+
+
+def make(given):
+    """Make a submission; returns lines that tell of it."""
+    import inference  # TensorFlow takes seconds to come
+    import predict
+
+    predictor = predict.load_predictor(given.run, given.threshold, given.tta, given.clean)
+    data = given.data or predictor.settings.data
+    split = open_split(data, given.split)
+    inference.check_fit(predictor.network, split, data)
+    out = given.out or Path("output") / predictor.name / f"submission_{given.split}.zip"
+    count = submit(predictor, split, out, given.batch_size)
+    chosen = ", ".join(f"{t:g} ({name})" for name, t in zip(predictor.classes, predictor.thresholds, strict=True))
+    size = f"{count} masks of {len(split.ids)} images, {out.stat().st_size / 1e6:.1f} MB"
+    return f"{out}: as the challenge wants it, {size}\nthresholds: {chosen}"
+
+
+def main(argv=None):
+    given = parser().parse_args(argv)
+    try:
+        print(check(given) if given.check else make(given))
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; no archive was written")
+
+
+if __name__ == "__main__":
+    main()
