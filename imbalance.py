@@ -3,13 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-CHUNK = 64  # images read at once
-
-
-def presence(split):
-    """Whether a mask holds any pixel, bool (N, classes), of a Split with masks; every mask is read once, in chunks."""
-    starts = range(0, len(split.ids), CHUNK)
-    return np.concatenate([split.masks[start : start + CHUNK].any(axis=(1, 2)) for start in starts])
+from datasets.shares import class_pixels
 
 
 def class_weights(split):
@@ -18,7 +12,7 @@ def class_weights(split):
     Raises:
         ValueError: a class is in no image.
     """
-    counts = presence(split).sum(axis=0)
+    counts = (class_pixels(split.masks) > 0).sum(axis=0)
     if absent := [name for name, count in zip(split.classes, counts, strict=True) if not count]:
         raise ValueError(f"class_weights balanced: no training image shows {', '.join(absent)}: give them as a list")
     return [round(float(counts.max() / count), 4) for count in counts]
@@ -34,7 +28,7 @@ class Draws:
     """
 
     def __init__(self, split, rare):
-        shown = presence(split)
+        shown = class_pixels(split.masks) > 0  # (N, classes)
         if len(split.classes) < 2 or not shown.any():
             raise ValueError(
                 f"rare {rare:g} favors images of rare classes, but the training masks hold no more than one: "

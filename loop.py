@@ -6,6 +6,7 @@ stay on the device until they are read, so that nobody waits for it after each s
 """
 
 import functools
+import math
 
 import keras
 import numpy as np
@@ -13,6 +14,9 @@ import tensorflow as tf
 
 import loss
 import metrics
+import model
+import optimizers
+import precision
 import replicas
 
 
@@ -42,12 +46,16 @@ class Loop:
         self.loss = loss.build(settings.loss, settings.class_weights)
         self.seen = [keras.metrics.Mean("loss"), *scores(settings)]  # of training, unless the network has its own
         self.judgement = [keras.metrics.Mean("loss"), *scores(settings)]
-        self.accumulate = settings.accumulate
+        self.settings, self.accumulate = settings, settings.accumulate
+        self.encoder = model.encoder(network, settings.model, settings.options) if settings.freeze_epochs else []
         self.optimizers = getattr(network, "optimizers", [network.optimizer])
         several = self.accumulate > 1
         changed = several or strategy.num_replicas_in_sync > 1
         self.sums = [replicas.Accumulating(o, several) for o in self.optimizers] if changed else []
         replicas.fuse_batch_norm(network, settings.sync_batch_norm)
+        precision.keep_outputs(network)
+        for one in self.optimizers:
+            precision.keep_updates(one)
         if self.special:  # Keras makes the list of its metrics at the first step; a checkpoint is read before
             network._compile_metrics.build(self.judged.output, self.judged.output)
         self.functions = {}
@@ -60,6 +68,21 @@ class Loop:
         """Begin an epoch."""
         for metric in self.metrics():
             metric.reset_state()
+
+    def phase(self, epoch, place, steps):
+        """Get ready for step `place` of `steps` of an epoch: in the first `freeze_epochs` the encoder stays as it is.
+
+        After them all learns, from where the weights are, with an optimiser that knows nothing of the first phase.
+        """
+        learns = epoch >= self.settings.freeze_epochs
+        if learns != self.encoder[0].trainable:
+            for layer in self.encoder:  # a batch norm that is not trainable uses its running statistics
+                layer.trainable = learns
+            self.functions = {}  # were traced for the other phase
+        if learns:
+            rate = optimizers.schedule(self.settings, math.ceil(steps / self.accumulate), unfrozen=True)
+            for optimizer in self.optimizers:
+                optimizers.second_phase(optimizer, rate, (epoch, place) == (self.settings.freeze_epochs, 0))
 
     def results(self):
         """{name: mean over the epoch so far} over all devices; waits for the device."""
@@ -151,8 +174,10 @@ class JaxLoop:
     within_epochs = False
 
     def __init__(self, network, settings):
-        if hasattr(network, "deploy") or settings.accumulate > 1:
-            what = f"--accumulate {settings.accumulate}" if settings.accumulate > 1 else settings.model
+        tensorflow = {f"--accumulate {settings.accumulate}": settings.accumulate > 1}
+        tensorflow |= {f"--freeze_epochs {settings.freeze_epochs}": settings.freeze_epochs > 0}
+        tensorflow |= {settings.model: hasattr(network, "deploy")}
+        for what in (name for name, wanted in tensorflow.items() if wanted):
             raise ValueError(f"{what} needs Keras's TensorFlow backend, not {keras.backend.backend()}")
         self.network = self.judged = network
         self.optimizers = [network.optimizer]

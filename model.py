@@ -42,6 +42,7 @@ class Network:
     builder(input_shape, name=..., **options) returns the network; `options` are the preset's own defaults.
     input_shape: published height, width, channels; both sides must be multiples of `divisor` (at the preset's depth).
     normalization: what the pipeline does to the pixels (`pipeline.normalize`).
+    encoder: how the names of its encoder's layers begin; "": it has none that could be kept as it is.
     """
 
     builder: Callable
@@ -50,6 +51,7 @@ class Network:
     normalization: str
     divisor: int = 16
     options: dict = field(default_factory=dict)
+    encoder: str = ""
 
     def defaults(self):
         """Every option with its default value; a builder's `**` stands for the options of its backbone."""
@@ -89,18 +91,20 @@ UNET16 = {"width": 16, "upsample": "nearest", "bias": True}
 HAM10000 = {"norm": False, "skip_first": False}
 
 REGISTRY = {
-    "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32),
-    "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit"),
-    "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16),
+    "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32, encoder="block"),
+    "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit", encoder="encoder"),
+    "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16, encoder="encoder"),
     "adstnet": Network(adstnet, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
     "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
     "da_net": Network(da_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
     "jaal_net": Network(jaal_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
-    "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000),
-    "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
-    "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
-    "attributes_attention_unet": Network(attention_unet, TASK2, (256, 256, 3), "standardize", options=ATTRIBUTES),
-    "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES),
+    "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000, encoder="encoder"),
+    "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"),
+    "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"),
+    "attributes_attention_unet": Network(
+        attention_unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"
+    ),
+    "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES, "stage"),
     "unext": Network(unext, "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
 }
 
@@ -134,6 +138,29 @@ def build(name, input_shape=None, **options):
         listing = ", ".join(f"{key}={value!r}" for key, value in known.items())
         raise ValueError(f"{name} has no option {', '.join(unknown)}; there are, with their defaults: {listing}")
     return network.builder(input_shape or network.input_shape, name=name, **{**known, **options})
+
+
+def encoder(network, name, options):
+    """The layers of the encoder of a network that `build` made of a name and options; of adstnet its backbone's.
+
+    Raises: ValueError if it has none that the registry knows.
+    """
+    source = _source(name, options)
+    if not (prefix := REGISTRY[source].encoder):
+        with_one = ", ".join(n for n, entry in REGISTRY.items() if entry.encoder)
+        raise ValueError(f"{source} has no encoder apart from the rest; these have: {with_one}")
+    return [layer for layer in network._flatten_layers(include_self=False) if layer.name.startswith(prefix)]
+
+
+def pretrained_layers(network, name, options):
+    """The layers of a network that `build` made of a name and options whose weights were trained before."""
+    weights = {**REGISTRY[_source(name, options)].defaults(), **options}.get("weights")
+    return [] if weights in ("none", None) else encoder(network, name, options)
+
+
+def _source(name, options):
+    """The name of a network, of adstnet that of its backbone."""
+    return {**REGISTRY[name].defaults(), **options}.get("backbone", name)
 
 
 def load(path):

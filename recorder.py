@@ -82,10 +82,10 @@ class Recorder:
             self._write_best(row)
 
     def best(self):
-        """The row of the best epoch so far, the earliest of equals."""
+        """The row of the best epoch that was validated so far, the earliest of equals; None before the first."""
         name = self.settings.monitor
-        sign = 1 if HIGHER_IS_BETTER[name] else -1
-        return max(self.rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name])
+        sign, rows = 1 if HIGHER_IS_BETTER[name] else -1, [row for row in self.rows if "val_loss" in row]
+        return max(rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name], default=None)
 
     def _write_best(self, row):
         settings, folder = self.settings, self.best_folder

@@ -80,14 +80,15 @@ class Accumulating:
             ]
             scale_loss = optimizer.scale_loss
             optimizer.scale_loss = lambda loss: scale_loss(loss * tf.cast(self.fraction, loss.dtype))
-        self.apply_one, optimizer.apply = optimizer.apply, self.apply
+        self.place, self.apply_one, optimizer.apply = inner._get_variable_index, optimizer.apply, self.apply
         inner._all_reduce_sum_gradients = list  # they are summed already
 
     def apply(self, gradients, variables=None):
         """In place of the optimiser's own `apply`."""
         gradients = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
         if self.sums:
-            gradients = [s.assign_add(g) for s, g in zip(self.sums, gradients, strict=True)]
+            sums = [self.sums[self.place(v)] for v in variables]  # a frozen encoder's are left out
+            gradients = [s.assign_add(g) for s, g in zip(sums, gradients, strict=True)]
         if not self.updating:
             return
         if self.sums:

@@ -39,51 +39,20 @@ import checkpoint
 import config
 import devices
 import imbalance
+import initial
 import loop
 import loss
 import model
+import optimizers
 import pipeline
+import precision
 from datasets.prepared import open_split, read_meta
-from optimizers import AdamL2
 from training import Stopped, Training, stopping
 
 # === Set-up ===
 
 
-def set_precision(precision):
-    """Choose the number format of convolutions and matrix products.
-
-    bfloat16 on CPUs is left to oneDNN's rewriting of the graph: as fast as Keras's policy, and the saved network stays
-    float32. Everywhere else it is Keras's mixed-precision policy.
-    """
-    on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
-    rewrite = on_cpu and precision == "bfloat16"
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": rewrite})
-    mixed = precision != "float32" and not rewrite
-    keras.mixed_precision.set_dtype_policy(f"mixed_{precision}" if mixed else "float32")
-
-
-def optimizer(settings, steps):
-    """The optimiser of the settings; `steps` is the number of updates in the whole run."""
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        rise = min(settings.warmup_steps, steps - 1)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if rise else rate,
-            steps - rise,
-            alpha=settings.final_rate / rate if rate else 0.0,
-            warmup_target=rate if rise else None,
-            warmup_steps=rise,
-        )
-    both = {"beta_1": settings.beta_1, "global_clipnorm": settings.clip or None}
-    if settings.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, **both)
-    if settings.weight_decay:
-        return AdamL2(rate, l2=settings.weight_decay, **both)
-    return keras.optimizers.Adam(rate, **both)
-
-
-def compiled(settings, split, updates, pretrained=True):
+def compiled(settings, split, pretrained=True):
     """The network of the settings for the images and classes of a split, compiled, its optimisers built."""
     options, known = dict(settings.options), model.REGISTRY[settings.model].defaults()
     if "classes" in known:
@@ -102,8 +71,12 @@ def compiled(settings, split, updates, pretrained=True):
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
             f"choose other data or other --options (the masks' classes: {', '.join(split.classes)})"
         )
+    if settings.initializer != "none":
+        spared = model.pretrained_layers(network, settings.model, options)
+        initial.begin(network, settings.initializer, settings.seed, spared)
+    an_epoch = math.ceil(pipeline.steps_per_epoch(split, settings) / settings.accumulate)  # updates
     network.compile(
-        optimizer=optimizer(settings, updates),
+        optimizer=optimizers.build(settings, an_epoch),
         loss=loss.build(settings.loss, settings.class_weights),
         weighted_metrics=loop.scores(settings),
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
@@ -153,14 +126,16 @@ def train(settings, launch=None):
 
     # 2. devices and network
     strategy = devices.strategy(launch)
-    set_precision(settings.precision)
     keras.utils.set_random_seed(settings.seed)
     if launch.deterministic:
         tf.config.experimental.enable_op_determinism()
     with checkpoint.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
         saved = checkpoint.load(folder, launch.resume) if launch.resume else None
-        updates = math.ceil(pipeline.steps_per_epoch(splits["train"], settings) / settings.accumulate) * settings.epochs
-        network = compiled(settings, splits["train"], updates, pretrained=not saved)
+        if saved and settings.precision == "auto":  # what it was on the machine where the run began
+            settings.precision = saved[0]["settings"]["precision"]
+        settings.precision = precision.resolve(settings.precision)
+        precision.use(settings.precision)
+        network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
             checkpoint.take_over(network, launch.init)
         training = Training(settings, launch, splits, network, strategy, saved)

@@ -18,6 +18,7 @@ import checkpoint
 import config
 import devices
 import loop
+import optimizers
 import pipeline
 from recorder import HIGHER_IS_BETTER, Average, Recorder
 
@@ -120,6 +121,8 @@ class Training:
         """The steps of an epoch, or those left of it, its validation, records and checkpoint."""
         number, begin = divmod(self.step, self.steps)
         images, size, every = len(self.splits["train"].ids), self.settings.batch_size, self.launch.save_every
+        if self.settings.freeze_epochs:
+            self.loop.phase(number, begin, self.steps)
         if begin == 0:
             self.loop.reset()
             self.seconds = self.waited = 0.0
@@ -173,25 +176,27 @@ class Training:
         return values[-1, 1] > 0
 
     def close(self, number):
-        """The end of an epoch: validation, records, checkpoint."""
-        start, rate = time.perf_counter(), self.network.optimizer.learning_rate
+        """The end of an epoch: validation when it is due, records, checkpoint."""
+        start, last = time.perf_counter(), number + 1 == self.settings.epochs
         row = {"epoch": number + 1, **self.loop.results()}
         if self.average:
             self.average.swap()
-        row |= self.loop.validate(pipeline.evaluation(self.splits["val"], self.settings))
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        if due := last or (number + 1) % self.settings.evaluate_every == 0:
+            row |= self.loop.validate(pipeline.evaluation(self.splits["val"], self.settings))
+        row["learning_rate"] = optimizers.last_rate(self.network.optimizer)
         row["seconds"] = self.seconds + time.perf_counter() - start
         row["images_per_second"] = len(self.splits["train"].ids) / self.seconds
         row["waiting"] = self.waited / self.seconds  # share of the time, for data
         self.recorder.write(row)
         if self.average:
             self.average.swap()
-        for callback in self.callbacks:
+        for callback in self.callbacks if due else ():
             callback.on_epoch_end(number, dict(row))
         self.save()
         left = round(row["seconds"] * (self.settings.epochs - row["epoch"]))
         if devices.is_first():
-            scores = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", "val_loss", "val_dice", "val_jaccard"))
+            names = [name for name in ("loss", "val_loss", "val_dice", "val_jaccard") if name in row]
+            scores = ", ".join(f"{name} {row[name]:.4f}" for name in names)
             end = f"{row['images_per_second']:.1f} images/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
             print(f"epoch {row['epoch']}/{self.settings.epochs}: {scores}; {end}", flush=True)
 

@@ -96,7 +96,7 @@ def test_moving_average_is_validated_and_kept(discs, monkeypatch):
     best = model.load("checkpoint_best/tiny/model.keras").get_weights()
     state, arrays = last("tiny")
     keras.utils.set_random_seed(TINY["seed"])
-    expected = train.compiled(config.parse(argv)[0], open_split(discs, "train"), 1).get_weights()
+    expected = train.compiled(config.parse(argv)[0], open_split(discs, "train")).get_weights()
     for update, weights in enumerate(seen, start=1):
         keep = min(0.9**steps, update / (update + 10))
         expected = [keep * average + (1 - keep) * weight for average, weight in zip(expected, weights, strict=True)]
@@ -138,7 +138,7 @@ def test_a_run_begins_with_the_weights_of_another(discs, capsys):
     train.main([*argv, "--run", "first"])
     capsys.readouterr()
     settings = config.parse([*argv, "--options", "{width: 4, depth: 3}"])[0]
-    network = train.compiled(settings, open_split(discs, "train"), 1)
+    network = train.compiled(settings, open_split(discs, "train"))
     before = {w.path: w.numpy() for w in network.weights}
     checkpoint.take_over(network, "first")
     told = capsys.readouterr().out
