@@ -1,14 +1,18 @@
-"""What AdSTNet's head and JAAL-Net's adversary do for the network that is deployed: equal time, several seeds.
+"""Networks and training steps compared at equal time: AdSTNet's head, JAAL-Net's adversary, the attribute networks.
 
     python dataset_isic18.py --archives DIR --size 64x64 --root dataset_isic18_64x64
     python experiments/equal_time.py adstnet                # 20 minutes on two CPU cores, which nothing else may use
     python experiments/equal_time.py jaal_net               # 20 minutes
-    python experiments/equal_time.py adstnet --epochs 20 12 # the epochs that another machine found: the same again
+    python dataset_isic18.py --archives DIR --task 2 --size 128x128 --root dataset_isic18_task2_128x128
+    python experiments/equal_time.py attributes             # 30 minutes
+    python experiments/equal_time.py adstnet --epochs 9 5   # the epochs that another machine found: the same again
 
 adstnet: U-Net of width 16 alone, and as the backbone of AdSTNet, whose head is scored too. jaal_net: LF-Net of width 8
-by the L1 of its generator alone, and within JAAL-Net. Each variant first trains for three epochs, to time the last two;
-then, for each seed, for as many epochs as fit into --minutes, with its own cosine. Test images are scored at their
-source size. Prints mean ± standard deviation over the seeds; the runs stay in checkpoint_best/ and output/, special_….
+by the L1 of its generator alone, and within JAAL-Net. attributes: small versions of the four networks of ISIC 2018
+Task 2 by the recipe of configs/attributes_cpu.yaml, with thresholds from the validation images. Each variant first
+trains for three epochs, to time the last two; then, for each seed, for as many epochs as fit into --minutes, with its
+own cosine. Test images are scored at their source size. Prints mean ± standard deviation over the seeds; the runs stay
+in checkpoint_best/ and output/, named SYSTEM_VARIANT_SEED.
 """
 
 import argparse
@@ -24,8 +28,6 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMON = ["--batch_size", "16", "--schedule", "cosine", "--precision", "bfloat16", "--flip", "true", "--turn", "true"]
-COMMON += ["--monitor", "epoch"]
 ADSTNET = ["--loss", "bce", "--learning_rate", "2e-3"]
 LF_NET = ["--loss", "l1", "--learning_rate", "5e-4", "--beta_1", "0.5"]
 VARIANTS = {
@@ -37,7 +39,18 @@ VARIANTS = {
         "lf_net": ["--model", "lf_net", "--options", "{width: 8}", *LF_NET],
         "jaal_net": ["--model", "jaal_net", "--options", "{width: 8, discriminator_width: 16}", *LF_NET],
     },
+    "attributes": {
+        "unet": ["--model", "attributes_unet", "--options", "{width: 16}"],
+        "residual": ["--model", "attributes_residual_unet", "--options", "{width: 16}"],
+        "attention": ["--model", "attributes_attention_unet", "--options", "{width: 16}"],
+        "convnext": ["--model", "attributes_convnext_unet", "--options", "{width: 48, weights: none}"],
+    },
 }
+LESIONS = ["--batch_size", "16", "--schedule", "cosine", "--precision", "bfloat16", "--flip", "true", "--turn", "true"]
+LESIONS += ["--monitor", "epoch"]
+ATTRIBUTES = ["--config", str(ROOT / "configs" / "attributes_cpu.yaml")]
+LESION_SCORES = ("Jaccard", "Hausdorff 95 %, px", "boundary F1")
+ATTRIBUTE_SCORES = ("challenge Jaccard", "macro Jaccard", "soft macro Dice")
 LINE = "{:14}{:>8}{:>20}{:>20}{:>20}"
 
 
@@ -49,50 +62,64 @@ def call(script, *arguments):
         raise SystemExit(f"{script} {' '.join(map(str, arguments))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def train(run, settings, data, epochs, seed):
+def train(run, system, variant, data, epochs, seed):
     """Train a run anew; returns its log."""
     for folder in ("checkpoint", "checkpoint_best", "output"):
         shutil.rmtree(Path(folder, run), ignore_errors=True)
+    common = ATTRIBUTES if system == "attributes" else LESIONS
     changes = ["--data", data, "--run", run, "--epochs", str(epochs), "--seed", str(seed)]
-    call("train.py", *COMMON, *settings, *changes)
+    call("train.py", *common, *VARIANTS[system][variant], *changes)
     return pd.read_csv(Path("output", run, "log.csv"))
 
 
-def affordable(name, settings, args):
-    """How many epochs of a variant fit into --minutes."""
-    seconds = train(f"special_{name}_trial", settings, args.data, 3, 0)["seconds"].iloc[1:].mean()
-    return max(1, round(60 * args.minutes / seconds))
+def affordable(system, variant, data, minutes):
+    """How many epochs of a variant fit into these minutes."""
+    seconds = train(f"{system}_{variant}_trial", system, variant, data, 3, 0)["seconds"].iloc[1:].mean()
+    return max(1, round(60 * minutes / seconds))
 
 
-def score(run, part="backbone"):
+def lesion_scores(run, data, part="backbone"):
     """(mean Jaccard, mean 95 % Hausdorff distance in pixels, mean boundary F1) of the test images."""
-    call("evaluate.py", "--run", run, "--split", "test", "--boundary", "--output", part)
+    call("evaluate.py", "--run", run, "--data", data, "--split", "test", "--boundary", "--output", part)
     name = run if part == "backbone" else f"{run}_head"
     found = json.loads(Path("output", name, "metrics.json").read_text(encoding="utf-8"))
     distances = [found["boundary"][key]["mean"] for key in ("hausdorff95", "boundary_f1")]
     return found["per_image"]["jaccard"], *(math.nan if mean is None else mean for mean in distances)  # all empty: None
 
 
+def attribute_scores(run, data):
+    """(challenge Jaccard, macro Jaccard, soft macro Dice) of the test images, thresholds from validation."""
+    call("evaluate.py", "--run", run, "--data", data, "--split", "val")
+    call("evaluate.py", "--run", run, "--data", data, "--split", "test", "--threshold", "best")
+    found = json.loads(Path("output", run, "metrics.json").read_text(encoding="utf-8"))
+    return found["challenge"]["jaccard"], found["class_mean"]["jaccard"], found["class_mean"]["soft_dice"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("system", choices=VARIANTS)
-    parser.add_argument("--data", default="dataset_isic18_64x64", help="prepared arrays")
-    parser.add_argument("--minutes", type=float, default=2.0, help="of training a variant and seed (default 2)")
-    parser.add_argument("--epochs", type=int, nargs=2, help="of each variant, instead of those that fit into --minutes")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--data", help="prepared arrays (default as above)")
+    parser.add_argument("--minutes", type=float, help="of training a variant and seed (default 2; attributes 5)")
+    parser.add_argument("--epochs", type=int, nargs="+", help="of each variant, instead of those that fit --minutes")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default 1 2 3; attributes 1")
     args = parser.parse_args()
-    variants, scores = VARIANTS[args.system], {}
-    epochs = args.epochs or [affordable(name, settings, args) for name, settings in variants.items()]
-    epochs = dict(zip(variants, epochs, strict=True))
+    system, attributes = args.system, args.system == "attributes"
+    data = args.data or ("dataset_isic18_task2_128x128" if attributes else "dataset_isic18_64x64")
+    minutes = args.minutes or (5 if attributes else 2)
+    epochs = args.epochs or [affordable(system, variant, data, minutes) for variant in VARIANTS[system]]
+    if len(epochs) != len(VARIANTS[system]):
+        parser.error(f"--epochs: expected {len(VARIANTS[system])} numbers, for {', '.join(VARIANTS[system])}")
+    epochs, scores = dict(zip(VARIANTS[system], epochs, strict=True)), {}
     print(f"epochs: {epochs}", flush=True)
-    for seed in args.seeds:
-        for name, settings in variants.items():
-            run = f"special_{name}_{seed}"
-            train(run, settings, args.data, epochs[name], seed)
-            scores.setdefault(name, []).append(score(run))
-            if name == "adstnet":
-                scores.setdefault("adstnet head", []).append(score(run, "head"))
-    print(LINE.format("", "epochs", "Jaccard", "Hausdorff 95 %, px", "boundary F1"))
+    for seed in args.seeds or ([1] if attributes else [1, 2, 3]):
+        for variant in VARIANTS[system]:
+            run = f"{system}_{variant}_{seed}"
+            train(run, system, variant, data, epochs[variant], seed)
+            found = attribute_scores(run, data) if attributes else lesion_scores(run, data)
+            scores.setdefault(variant, []).append(found)
+            if variant == "adstnet":
+                scores.setdefault("adstnet head", []).append(lesion_scores(run, data, "head"))
+    print(LINE.format("", "epochs", *(ATTRIBUTE_SCORES if attributes else LESION_SCORES)))
     for name, values in scores.items():
         spread = [(statistics.mean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for v in zip(*values, strict=True)]
         cells = [f"{mean:.4f} ± {deviation:.4f}" for mean, deviation in spread]
