@@ -1,0 +1,57 @@
+"""Every YAML of configs/ for two steps: its own network, small, on tiny data."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import config
+import loop
+import model
+import pipeline
+import train
+from datasets.isic2018 import ATTRIBUTES
+from datasets.split import Split
+
+FILES = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
+SMALL = {
+    "attributes_convnext_unet": ["--weights", "none", "--options.width", "4", "--options.blocks", "[1, 1, 1, 1]"],
+    "as_net": ["--weights", "none"],
+    "jaal_net": ["--options.width", "4", "--options.discriminator_width", "4"],
+}
+
+
+def images(classes):
+    """A Split of four random images of 32 x 32."""
+    random = np.random.default_rng(0)
+    pixels, masks = random.integers(0, 256, (4, 32, 32, 3), "uint8"), random.integers(0, 2, (4, 32, 32, len(classes)))
+    return Split(pixels, masks.astype("uint8"), list("abcd"), np.full((4, 2), 32), classes)
+
+
+@pytest.fixture
+def eagerly():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_two_steps(file, eagerly):
+    argv = ["--config", str(file)]
+    name = config.parse(argv)[0].model
+    small = SMALL.get(name, ["--options.width", "4"])
+    settings, _ = config.parse([*argv, *small, "--batch_size", "2", "--epochs", "1"])
+    settings.normalize = settings.normalize or model.REGISTRY[name].normalization
+    data = images(ATTRIBUTES if name.startswith("attributes") else ["lesion"])
+    keras.utils.set_random_seed(0)
+    network = train.compiled(settings, data)
+    steps = loop.build(network, settings, tf.distribute.get_strategy())
+    before = [v.numpy() for v in network.trainable_variables]
+    labels = getattr(network, "labels", lambda masks: masks)
+    for place, (pixels, masks) in enumerate(pipeline.training(data, settings)):
+        values = steps.step(pixels, labels(masks), place, 2, 1.0)
+    assert np.isfinite(values).all() and int(network.optimizer.iterations) == 2
+    moved = [not np.array_equal(v, old) for v, old in zip(network.trainable_variables, before, strict=True)]
+    assert np.mean(moved) > 0.8
