@@ -25,8 +25,8 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
+import precision
 import replicas
-import train
 from models import cost
 
 MEMORY = 2**32  # bytes that the maps of one training batch may take
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--kernels", type=int, default=0, metavar="N", help="list the N slowest kernels")
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="as of train.py")
     args = parser.parse_args()
-    train.set_precision(args.precision)
+    precision.use(args.precision)
     limit = peak(args.seconds)
     print(f"peak: {limit / 1e9:.0f} GFLOP/s (float32 matrix product)")
     print(LINE.format("network", "batch", "predict 1", "peak", "predict", "peak", "train", "peak", "other"))

@@ -22,8 +22,8 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
+import precision
 import replicas
-import train
 from loss import BCE
 from models.jaal_net import da_net
 
@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="as of train.py")
     args = parser.parse_args()
-    train.set_precision(args.precision)
+    precision.use(args.precision)
     times = medians(adstnet(args.size or 256, args.batch, args.backbone), args.rounds)
     alone, *_ = times.values()
     for name, spent in times.items():
