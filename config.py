@@ -98,8 +98,8 @@ class Settings:
     """what the rate is multiplied by then"""
     sync_batch_norm: bool = False
     """batch norms over the images of all devices, instead of each device's own"""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """number format of the products; weights, losses and metrics stay float32"""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """number format of the products; weights, losses and metrics stay float32. auto: bfloat16 on CPUs that know it"""
     seed: int = 0
     """decides every random choice: weights, order of the images, augmentation"""
     validation_share: float = 0.1
