@@ -1,12 +1,14 @@
 """Shared by all tests: two logical CPU devices, to test MirroredStrategy without a GPU, and a tiny data set."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import precision
 from datasets.prepared import Writer
 
 tf.config.set_logical_device_configuration(
@@ -34,6 +36,14 @@ def write_discs(root, size=(32, 48), counts=TINY, seed=0):
             for number in range(count):
                 writer.add(split, f"{split}_{number:02}", *disc(random, *size), original_size=size)
     return root
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch):
+    """The default precision is float32, whatever the CPU knows, and so is what a test leaves behind."""
+    monkeypatch.setattr(precision, "CPUINFO", Path("none"))
+    yield
+    precision.use("float32")
 
 
 @pytest.fixture(scope="session")

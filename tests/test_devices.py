@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 TINY = {
     **{"model": "unet", "options": {"width": 2, "depth": 1}, "normalize": "unit", "loss": "bce + dice"},
     **{"epochs": 1, "batch_size": 4, "learning_rate": 1e-2, "flip": True, "seed": 2, "sync_batch_norm": True},
-    **{"precision": "float32"},
+    **{"precision": "float32"},  # in the processes of the workers too
 }
 
 
