@@ -8,7 +8,6 @@ What is not known yet is left out, or told with the command that finds it.
 
 import argparse
 import contextlib
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -37,8 +36,6 @@ OF_ATTRIBUTES = (
     "Challenge: pixels as shares of their image, all attributes together, as ISIC 2018 Task 2 ranks; macro: the mean of"
     " the attributes, of each all pixels together.",
 )
-ALWAYS = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
-ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
 
 
 def write(folder):
@@ -162,13 +159,7 @@ def data_part(data, facts):
 
 
 def training(settings, facts):
-    rows = []
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
-        if field.name not in ELSEWHERE and (field.name in ALWAYS or value != default):
-            shown = "yes" if value is True else f"{value:g}" if isinstance(value, float) else value
-            rows.append((field.name.replace("_", " "), shown))
+    rows = [(name.replace("_", " "), text) for name, text in runs.told(settings).items()]
     if facts.get("init"):
         rows.append(("began with the weights of", facts["init"]))
     if "epoch" in facts:

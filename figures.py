@@ -24,7 +24,8 @@ DPI = 120
 ORDERS = ("best", "median", "worst")
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Write a figure, of the kind that the path's suffix names, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 
@@ -37,11 +38,12 @@ def _square(title, xlabel, ylabel, entries):
     figure = Figure(figsize=(5.2, 5.4 + 0.25 * entries), layout="constrained")
     axes = figure.add_subplot()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    _tidy(axes)
+    tidy(axes)
     return figure, axes
 
 
-def _tidy(axes):
+def tidy(axes):
+    """A light grid behind the data, no frame above and to the right."""
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -55,7 +57,7 @@ def roc(curves, path, title="ROC, pooled over pixels"):
     for k, (name, (x, y, area)) in enumerate(curves.items()):
         axes.plot(x, y, color=PALETTE[k % len(PALETTE)], linewidth=1.8, label=f"{name}, area {area:.4f}")
     figure.legend(loc="outside lower center", frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def precision_recall(curves, path, title="Precision and recall, pooled over pixels"):
@@ -66,13 +68,13 @@ def precision_recall(curves, path, title="Precision and recall, pooled over pixe
         axes.plot(x, y, color=color, linewidth=1.8, label=f"{name}, area {area:.4f} (chance {prevalence:.4f})")
         axes.axhline(prevalence, color=color, linestyle=":", linewidth=1.2)
     figure.legend(loc="outside lower center", frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 # === Sample sheets ===
 
 
-def _outline(axes, mask, color, style, width=1.4):
+def outline(axes, mask, color, style, width=1.4):
     """Anti-aliased outline of a boolean (H, W) mask, closed where the mask touches the border."""
     if not mask.any():
         return
@@ -88,11 +90,12 @@ def _colored(masks):
         return np.repeat(masks, 3, axis=-1).astype(np.float32)
     picture = np.zeros((*masks.shape[:2], 3), np.float32)
     for k in range(masks.shape[-1]):
-        picture[masks[..., k]] = _class_color(k)
+        picture[masks[..., k]] = class_color(k)
     return picture
 
 
-def _class_color(k):
+def class_color(k):
+    """The color of class number k, red, green and blue from 0 to 1."""
     return tuple(int(PALETTE[k % len(PALETTE)][i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
@@ -148,7 +151,7 @@ def error_sheet(rows, path, classes=("lesion",), title=""):
         _contours(axes[1], truth, prediction)
         for k in range(len(classes)):
             axes[2 + k].imshow(drawing.errors(image, truth[..., k], prediction[..., k]))
-            _outline(axes[2 + k], truth[..., k], "white", "solid", 0.6)
+            outline(axes[2 + k], truth[..., k], "white", "solid", 0.6)
     handles = _sample_legend(classes)
     handles += [
         Patch(color=color, label=label)
@@ -172,7 +175,7 @@ def heat_sheet(rows, path, title=""):
             ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap="gray")
             ax.imshow(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), cmap="inferno", alpha=0.65)
             ax.set_xlabel(f"{heat.min():.3g} to {heat.max():.3g}", fontsize=8)
-            _outline(ax, mask, PREDICTION_COLOR, "solid")
+            outline(ax, mask, PREDICTION_COLOR, "solid")
     _finish(figure, [Line2D([], [], color=PREDICTION_COLOR, label="prediction")], title, path)
 
 
@@ -188,7 +191,7 @@ def label_sheet(rows, path, title=""):
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
         shown = axes[3].imshow(edge, cmap="inferno", vmin=0.3, vmax=0.7)
         for ax in (axes[0], axes[2]):
-            _outline(ax, np.asarray(mask, bool), TRUTH_COLOR, "solid")
+            outline(ax, np.asarray(mask, bool), TRUTH_COLOR, "solid")
         figure.colorbar(shown, ax=axes[3], ticks=[0.3, 0.7])
     _finish(figure, [Line2D([], [], color=TRUTH_COLOR, label="mask")], title, path)
 
@@ -197,16 +200,16 @@ def _contours(axes, truth, prediction):
     """Outlines of masks (H, W, classes): a color for each of the two or, with several classes, for each class."""
     classes = truth.shape[-1]
     for k in range(classes):
-        colors = (TRUTH_COLOR, PREDICTION_COLOR) if classes == 1 else (_class_color(k),) * 2
-        _outline(axes, truth[..., k], colors[0], "solid")
-        _outline(axes, prediction[..., k], colors[1], "solid" if classes == 1 else (0, (2, 1.2)))
+        colors = (TRUTH_COLOR, PREDICTION_COLOR) if classes == 1 else (class_color(k),) * 2
+        outline(axes, truth[..., k], colors[0], "solid")
+        outline(axes, prediction[..., k], colors[1], "solid" if classes == 1 else (0, (2, 1.2)))
 
 
 def _finish(figure, handles, title, path):
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     if title:
         figure.suptitle(title, fontsize=12)
-    _save(figure, path)
+    save(figure, path)
 
 
 def sample_rows(split, chosen, scores, predictions):
@@ -229,7 +232,7 @@ def _sample_legend(classes):
     handles = [Line2D([], [], color=color, linestyle=dash, label=label) for color, dash, label in entries]
     if len(classes) > 1:
         names = [name.replace("_", " ") for name in classes]
-        handles += [Line2D([], [], color=_class_color(k), linewidth=5, label=name) for k, name in enumerate(names)]
+        handles += [Line2D([], [], color=class_color(k), linewidth=5, label=name) for k, name in enumerate(names)]
     return handles
 
 
@@ -268,15 +271,15 @@ def curves(log_csv, png, title=""):
                 name = _title(column) if len(paths) == 1 else path.parent.name
                 color = colors.get(column, PALETTE[0]) if len(paths) == 1 else PALETTE[k % len(PALETTE)]
                 _draw_column(axes, log, column, name, color)
-        _tidy(axes)
+        tidy(axes)
         axes.set(xlabel="epoch", title=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if label == "learning rate":
             axes.set_yscale("log", nonpositive="mask")  # a schedule may end at 0
         elif axes.get_lines():
             axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title)
-    _save(figure, png)
+    figure.suptitle(title, fontsize=9 if "\n" in title else 12)
+    save(figure, png)
 
 
 def _title(column):
@@ -287,6 +290,7 @@ def _title(column):
 
 def _draw_column(axes, log, column, label, color):
     if column in log:
+        log = log.dropna(subset=column)  # of an epoch that was not validated
         log = log.dropna(subset=[column])  # epochs that were not validated
         style = "--" if column in ("loss", "dice", "jaccard") else "-"  # of the training images
         mark = "o" if len(log) < 20 else None

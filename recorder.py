@@ -76,7 +76,7 @@ class Recorder:
         log = self.output / "log.csv"
         with replacing(log) as path:
             pd.DataFrame(self.rows).to_csv(path, index=False)
-        figures.curves(log, self.output / "progress.png", self.settings.run)
+        figures.curves(log, self.output / "progress.png", runs.title(self.settings))
         self._write_board(row)
         if self.best() is row:
             self._write_best(row)

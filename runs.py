@@ -11,6 +11,7 @@ that handed on alone it still says how to use it; `settings` and `facts` read th
 
 import dataclasses
 import json
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import config
 from files import replacing
 
 BEST = Path("checkpoint_best")
+MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
+ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
 
 
 def find(name=None):
@@ -52,6 +55,32 @@ def facts(place):
         return {name: fact for name, fact in _sealed(place).items() if name != "settings"}
     path = Path(place, "run.json")
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def told(settings):
+    """What tells most of a run's settings, {name: text}: the main ones, and those that are not as by default.
+
+    Left out is where its files lie and how its masks are made.
+    """
+    found = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        if field.name not in ELSEWHERE and (field.name in MAIN or value != default):
+            found[field.name] = _text(value)
+    return found
+
+
+def _text(value):
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_text(item)}" for name, item in value.items())
+    return "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def title(settings):
+    """The title of a run's figures: its name, and below it its settings."""
+    words = ", ".join(f"{name} {text}" for name, text in told(settings).items())
+    return "\n".join([settings.run, *textwrap.wrap(words, 150)])
 
 
 def threshold(text):

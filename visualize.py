@@ -1,18 +1,24 @@
-"""Pictures of runs: training curves, sheets of samples and errors, what a network looks at.
+"""Pictures of runs and data: training curves, samples, errors, one image in full, what a network looks at, classes.
 
     python visualize.py curves --run RUN [RUN ...]               # several runs in one figure
+    python visualize.py predict --run RUN --split val --index 78 # one image: truth and prediction of each class
+    python visualize.py predict --run RUN --id ISIC_0016072 --threshold best     # of the val split
     python visualize.py samples --run RUN                        # image, truth, prediction, contours
     python visualize.py errors --run RUN --order worst           # missed and wrongly added pixels tinted
     python visualize.py attention --run RUN [IMAGES]             # the gates inside the network
     python visualize.py gradcam --run RUN [IMAGES]               # which places speak for the lesion
     python visualize.py labels --data dataset_isic18             # what AdSTNet's head learns of each mask
+    python visualize.py distribution --data dataset_isic18       # how often each class is there; prints a table too
 
-`curves` reads `output/RUN/log.csv`, which train.py writes. The others need a run scored by evaluate.py, of whose images
-they show the --count best, median or worst (--order): they read `output/RUN/metrics.json` and `per_image.csv`, the
-masks in `predictions/RUN/` and the prepared arrays. `attention` and `gradcam` also take image files, folders and
-patterns, and then need the run alone. `labels` needs no run: it shows --count training images of prepared data. Each
-writes one picture, `output/RUN/COMMAND….png` (`output/labels.png`) or --out FILE (.png, .pdf or .svg), in two seconds,
-`attention` and `gradcam` in ten.
+`curves` reads `output/RUN/log.csv`, which train.py writes, and tells the settings in its title. `predict` runs the
+network on one image of prepared data and shows probabilities, masks and scores of each class. `distribution` reads the
+masks of prepared data: of which class those are that are not empty, how many images have any, each one's share of the
+pixels. The others need a run scored by evaluate.py, of whose images they show the --count best, median or worst
+(--order): they read `output/RUN/metrics.json` and `per_image.csv`, the masks in `predictions/RUN/` and the prepared
+arrays. `attention` and `gradcam` also take image files, folders and patterns, and then need the run alone. `labels`
+needs no run: it shows --count training images of prepared data. Each writes one picture, `output/RUN/COMMAND….png`
+(`output/labels.png`, `output/distribution.png`) or --out FILE (.png, .pdf or .svg), in two seconds, those that run a
+network in ten.
 
 Attention: every gate that multiplies a map by a sigmoid, by place in the network, averaged over channels (attention
 U-Nets, LF-Net); of AS-Net the two gates of each spatial step together, and the mean map of each channel step.
@@ -22,18 +28,23 @@ at its bottom and after each decoder step, or for those of --layers (`python mod
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import cv2
+import numpy as np
 import pandas as pd
 
+import class_figures
 import figures
 import reading
+import runs
 from datasets.command import positive
-from datasets.prepared import open_split
+from datasets.prepared import open_split, read_meta
+from datasets.shares import class_shares
 
 
 def chosen_rows(run, order, count):
@@ -115,6 +126,88 @@ def labels(arguments, out):
     figures.label_sheet(rows, out)
 
 
+def distribution(arguments, out):
+    """How often each class is there in the splits of prepared data; prints a table."""
+    shares = {}
+    for name in read_meta(arguments.data)["counts"]:
+        split = open_split(arguments.data, name)
+        if split.masks is not None and len(split.ids):
+            shares[name] = class_shares(split.masks)
+            classes = split.classes
+    if not shares:
+        raise ValueError(f"{arguments.data}: no split has masks to count")
+    rows = [
+        {"split": name, "class": label, "images": images, "of images": images / each.images, "of pixels": pixels}
+        for name, each in shares.items()
+        for label, images, pixels in [
+            *zip(classes, each.having, each.pixels, strict=True),
+            ("any", each.any, math.nan),
+        ]
+    ]
+    table = pd.DataFrame(rows).to_string(index=False, float_format=lambda share: f"{share:.2%}", na_rep="")
+    class_figures.distribution(shares, classes, out, f"Classes of {arguments.data}")
+    print(table)
+
+
+def prediction(arguments, out):
+    """One image of prepared data in full: probabilities, truth and prediction of each class, with scores."""
+    import inference  # needs TensorFlow, which takes seconds to come
+    import metrics
+    import predict
+
+    predictor = predict.load_predictor(arguments.run, arguments.threshold)
+    data = arguments.data or predictor.settings.data
+    split = open_split(data, arguments.split)
+    inference.check_fit(predictor.network, split, data)
+    number = position(split, arguments, data)
+    id, image = split.ids[number], np.asarray(split.images[number])
+    masks, probabilities = predictor(image)
+    truth, notes = None if split.masks is None else np.asarray(split.masks[number], bool), []
+    for k, threshold in enumerate(predictor.thresholds):
+        peak = f"largest {probabilities[..., k].max():.2f}, threshold {threshold:g}"
+        notes.append(peak if truth is None else f"{verdict(metrics, truth[..., k], masks[..., k])}\n{peak}")
+    out = out or Path("output") / predictor.name / f"predict_{id}.png"
+    title = f"{predictor.name}: {id}, number {number} of {arguments.split}"
+    class_figures.prediction(image, truth, masks, probabilities, predictor.classes, notes, out, title)
+    for name, note in zip(predictor.classes, notes, strict=True):
+        print(f"{name}: {', '.join(note.splitlines())}")
+    return out
+
+
+def position(split, arguments, data):
+    """The number of the image that --index or --id asks for. ValueError: there is none such."""
+    if arguments.id is None:
+        if not 0 <= arguments.index < len(split.ids):
+            last = len(split.ids) - 1
+            raise ValueError(f"--index {arguments.index}: {arguments.split} of {data} has the images 0 to {last}")
+        return arguments.index
+    if arguments.id not in split.ids:
+        raise ValueError(f"no image {arguments.id} in {arguments.split} of {data}; index_{arguments.split}.csv has all")
+    return split.ids.index(arguments.id)
+
+
+def verdict(metrics, truth, mask):
+    """How a mask (H, W) fits the truth, in words."""
+    if not truth.any():
+        return f"not there, {100 * mask.mean():.1f} % marked" if mask.any() else "not there, none marked"
+    counts = metrics.counts(truth[None], mask[None])
+    return f"Jaccard {metrics.jaccard(counts):.3f}, Dice {metrics.dice(counts):.3f}"
+
+
+def curves_title(names):
+    """Names of runs; of one that is still there also its settings, of several those in which they differ."""
+    found = {name: runs.settings(runs.BEST / name) for name in names if (runs.BEST / name / "settings.yaml").is_file()}
+    if len(names) == 1:
+        return runs.title(found[names[0]]) if found else names[0]
+    told = [runs.told(settings) for settings in found.values()]
+    differ = [key for key in dict.fromkeys(key for each in told for key in each) if len({e.get(key) for e in told}) > 1]
+    lines = [
+        f"{name}: " + ", ".join(f"{key} {each.get(key, 'default')}" for key in differ)
+        for name, each in zip(found, told, strict=True)
+    ]
+    return "\n".join([", ".join(names), *lines * bool(differ)])
+
+
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -138,6 +231,16 @@ def parse_arguments(argv):
     command = commands.add_parser("labels", help="image, mask, core and edge label of AdSTNet")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     command.add_argument("--count", type=positive, default=4, help="rows, one an image (default 4)")
+    command = commands.add_parser("predict", help="one image: probabilities, truth and prediction of each class")
+    command.add_argument("--run", help="name of a run (default: the newest)")
+    command.add_argument("--split", default="val", help="train, val (default) or test")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--index", type=int, default=0, help="number of the image in the split, from 0 (default)")
+    which.add_argument("--id", help="its id instead")
+    command.add_argument("--data", help="prepared folder (default: the run's)")
+    command.add_argument("--threshold", type=runs.threshold, help="a number, or best (default: the run's)")
+    command = commands.add_parser("distribution", help="how often each class is there in prepared data")
+    command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     for command in commands.choices.values():
         command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
     return parser.parse_args(argv)
@@ -149,7 +252,12 @@ def main(argv=None):
         if arguments.command == "curves":
             out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
             logs = [Path("output") / run / "log.csv" for run in arguments.run]
-            figures.curves(logs, out, ", ".join(arguments.run))
+            figures.curves(logs, out, curves_title(arguments.run))
+        elif arguments.command == "predict":
+            out = prediction(arguments, arguments.out)
+        elif arguments.command == "distribution":
+            out = arguments.out or Path("output") / "distribution.png"
+            distribution(arguments, out)
         elif arguments.command == "labels":
             out = arguments.out or Path("output") / "labels.png"
             labels(arguments, out)
