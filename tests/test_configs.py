@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 import config
 import loop
@@ -39,10 +40,9 @@ def eagerly():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_two_steps(file, eagerly):
-    argv = ["--config", str(file)]
-    name = config.parse(argv)[0].model
-    small = SMALL.get(name, ["--options.width", "4"])
-    settings, _ = config.parse([*argv, *small, "--batch_size", "2", "--epochs", "1"])
+    name = yaml.safe_load(file.read_text())["model"]
+    small = SMALL.get(name, ["--options.width", "4", "--options.depth", "2"])
+    settings, _ = config.parse(["--config", str(file), *small, "--batch_size", "2", "--epochs", "1"])
     settings.normalize = settings.normalize or model.REGISTRY[name].normalization
     data = images(ATTRIBUTES if name.startswith("attributes") else ["lesion"])
     keras.utils.set_random_seed(0)
