@@ -237,12 +237,15 @@ def _sample_legend(classes):
 
 
 def pick(scores, order, count=1):
-    """Positions of the `count` best, worst or most median of `scores` (images,); ties keep the order of the images."""
+    """Positions of the `count` best, worst or most median of `scores` (images,); ties keep the order of the images.
+
+    Undefined scores, NaN, come last.
+    """
     if order not in ORDERS:
         raise ValueError(f"unknown order {order!r}; there are {', '.join(ORDERS)}")
     scores = np.asarray(scores, np.float64)
     if order == "median":
-        middle = np.sort(scores)[len(scores) // 2]
+        middle = np.sort(scores)[np.count_nonzero(~np.isnan(scores)) // 2]
         return np.argsort(np.abs(scores - middle), kind="stable")[:count]
     return np.argsort(-scores if order == "best" else scores, kind="stable")[:count]
 

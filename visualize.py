@@ -57,7 +57,11 @@ def chosen_rows(run, order, count):
         raise FileNotFoundError(f"{output / 'metrics.json'}: the run is not scored yet; {remedy} does it")
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     table = pd.read_csv(output / "per_image.csv", dtype={"id": str})
-    scores = table.groupby("id", sort=False)["jaccard"].mean()  # over the classes
+    if table["id"].is_unique:
+        scores = table.set_index("id")["jaccard"]
+    else:  # of several classes all pixels together, as evaluate.py ranks images; 0/0 is NaN
+        pixels = table.groupby("id", sort=False)[["tp", "fp", "fn"]].sum()
+        scores = pixels["tp"] / pixels.sum(axis=1)
     split = open_split(metrics["data"], metrics["split"])
     if list(scores.index) != list(split.ids):
         raise ValueError(f"{metrics['data']}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")

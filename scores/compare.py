@@ -166,7 +166,8 @@ def _settings(result):
 
 def _most_different(runs):
     """The images on which the Jaccard of the runs lies farthest apart."""
-    jaccards = np.stack([metrics.jaccard(run.counts, "none").mean(axis=1) for run in runs])  # (runs, images)
+    jaccards = np.stack([summary.image_jaccards(run.counts) for run in runs])  # (runs, images)
+    jaccards = np.nan_to_num(jaccards, nan=1.0)  # nothing to mark, nothing marked
     apart = np.ptp(jaccards, axis=0)
     chosen = [i for i in np.argsort(-apart, kind="stable")[:APART] if apart[i] > 0]
     if not chosen:

@@ -30,6 +30,9 @@ def contents(head, scored, options, classes):
             name: {"per_image": summary.per_image_scores(c), "pooled": summary.pooled_scores(c)}
             for name, c in scored.counts.items()
         }
+        if "challenge" in result:
+            for name, c in scored.counts.items():
+                result["effects"][name]["challenge"] = metrics.task2_scores(c, classes)["micro_average"]
     if scored.distances:
         result["boundary"] = {name: _spread(values) for name, values in scored.distances.items()}
     table = None
@@ -84,8 +87,9 @@ def write(output, result, scored, table, ids, classes, settings, samples):
         write_text(output / "thresholds.csv", table.to_csv(**csv))
     shares = 100 * (counts.tp + counts.fn) / sum(counts)
     best, each = result.get("best_thresholds"), (scored.histograms or [])[: len(classes)]
-    plots.scores(output / "scores.png", classes, jaccards, shares, table, best, each)
-    worst = write_worst(output / "worst", ids, jaccards.mean(axis=1), samples)
+    of_images = summary.image_jaccards(counts)
+    plots.scores(output / "scores.png", classes, of_images, jaccards, shares, table, best, each)
+    worst = write_worst(output / "worst", ids, of_images, samples)
 
     title = f"Run {result['run']}" + f", split {result['split']} of {result['data']}" * bool(result["split"])
     performances = page.text(title, report.text(result))
@@ -125,7 +129,7 @@ def draw(output, result, split, scored, predictions):
     figures.roc(roc, output / "ROC.png")
     figures.precision_recall(precision_recall, output / "Precision_recall.png")
 
-    scores = metrics.jaccard(scored.counts[result["variant"]], "none").mean(axis=1)
+    scores = summary.image_jaccards(scored.counts[result["variant"]])
     chosen = [(order, figures.pick(scores, order)[0]) for order in figures.ORDERS]
     rows = figures.sample_rows(split, chosen, scores, predictions)
     title = f"{result['run']}: best, median and worst of {result['images']} images ({result['split']})"

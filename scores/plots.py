@@ -27,10 +27,11 @@ def _tidy(axes, **labels):
 # === One run ===
 
 
-def scores(path, classes, jaccards, shares, table=None, best=None, histograms=()):
+def scores(path, classes, of_images, jaccards, shares, table=None, best=None, histograms=()):
     """Panels: thresholds and calibration, where there are probabilities; spread of Jaccard, lesion size.
 
-    jaccards, shares: (images, classes), Jaccard and true area in per cent of the image. table, best: from summary.py.
+    of_images: (images,), Jaccard of each, NaN where undefined. jaccards, shares: (images, classes), Jaccard and true
+    area in per cent of the image. table, best: from summary.py.
     histograms: one a class.
     """
     panels = 4 if table is not None else 2
@@ -41,7 +42,7 @@ def scores(path, classes, jaccards, shares, table=None, best=None, histograms=()
     if table is not None:
         _thresholds(axes.pop(0), table, best)
         _calibration(axes.pop(0), classes, histograms)
-    _spread(axes[0], classes, jaccards)
+    _spread(axes[0], classes, of_images)
     _sizes(axes[1], classes, jaccards, shares)
     _save(figure, path)
 
@@ -69,11 +70,10 @@ def _calibration(axes, classes, histograms):
     axes.legend(frameon=False, fontsize=8)
 
 
-def _spread(axes, classes, jaccards):
-    values = jaccards[:, 0] if len(classes) == 1 else jaccards.mean(axis=1)
-    axes.hist(values, bins=np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.85)
+def _spread(axes, classes, of_images):
+    axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.85)
     axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
-    labels = {"xlabel": "Jaccard" + ", mean of the classes" * (len(classes) > 1), "ylabel": "images"}
+    labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
     _tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
 
 

@@ -197,9 +197,11 @@ def effects(result):
     rows = []
     for name, part in result["effects"].items():
         cells = [number(part["per_image"][key]) for key in ("jaccard", "thresholded_jaccard", "dice")]
-        scored = "scored here" if name == result["variant"] else ""
-        rows.append([VARIANTS[name], *cells, number(part["pooled"]["jaccard"]), scored])
-    header = ["masks", "Jaccard", "Thresholded", "Dice", "pooled Jaccard", ""]
+        cells.append(number(part["pooled"]["jaccard"]))
+        cells += [number(part["challenge"]["jaccard"])] if "challenge" in part else []
+        rows.append([VARIANTS[name], *cells, "scored here" if name == result["variant"] else ""])
+    header = ["masks", "Jaccard", "Thresholded", "Dice", "pooled Jaccard"]
+    header += ["challenge Jaccard", ""] if "challenge" in result else [""]
     note = "" if "tta" in result["effects"] else "The mean over mirrored and turned copies was not computed: --tta."
     return [Heading("Mean over poses and clean-up"), Table(header, rows, note)]
 

@@ -106,7 +106,7 @@ def probabilities(networks, split, options):
     """Yields, image by image, [bare] or with tta [bare, mean over poses], float32 (h, w, classes) each."""
     images_only = dataclasses.replace(split, masks=None)
     make = inference.bare_and_mean if options.tta else inference.predictor
-    functions = [make(network) for network, _ in networks]
+    functions = [make(network, number_format=settings.precision) for network, settings in networks]
     batches = [pipeline.evaluation(images_only, s, options.batch_size).as_numpy_iterator() for _, s in networks]
     for images in zip(*batches, strict=True):
         maps = [function(batch) for function, batch in zip(functions, images, strict=True)]

@@ -127,6 +127,18 @@ def class_table(result):
     return table.rename_axis("class").reset_index()
 
 
+def image_jaccards(counts):
+    """By which images are ranked, (images,): their Jaccard; of several classes that of all their pixels together.
+
+    The mean of the classes would put first the images on which there is nothing to see: empty masks count 1 there. NaN
+    where of several classes none is true and none marked.
+    """
+    if counts.tp.shape[1] == 1:
+        return metrics.jaccard(counts, "none")[:, 0]
+    together = metrics.Counts(*(field.sum(axis=1, keepdims=True) for field in counts))
+    return metrics.jaccard(together, "none", empty=math.nan)[:, 0]
+
+
 def one_class(counts, k):
     """The counts of class number k, (images, 1)."""
     return metrics.Counts(*(field[:, k : k + 1] for field in counts))

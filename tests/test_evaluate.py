@@ -203,6 +203,7 @@ def test_five_attributes():
     challenge = dict(result["challenge"])
     assert challenge.pop("per_attribute") == {name: pytest.approx(official[name], abs=1e-12) for name in ATTRIBUTES}
     assert challenge == pytest.approx(official["micro_average"], abs=1e-12)
+    assert result["effects"]["bare"]["challenge"] == pytest.approx(official["micro_average"], abs=1e-12)
     low, high = result["intervals"]["challenge"]["jaccard"]
     assert low < official["overall"] < high
     assert result["classes"]["globules"]["empty_masks"] == result["empty_masks"] == 3

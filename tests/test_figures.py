@@ -24,7 +24,7 @@ def write_log(path, epochs=30, **columns):
 
 def test_score_curves(tmp_path):
     x = np.linspace(0, 1, 50)
-    figures.roc(dict.fromkeys(ATTRIBUTES, (x, x ** 0.1, 0.9)), tmp_path / "sub" / "ROC.png")
+    figures.roc(dict.fromkeys(ATTRIBUTES, (x, x**0.1, 0.9)), tmp_path / "sub" / "ROC.png")
     figures.precision_recall({"lesion": (x, 1 - x, 0.5, 0.2)}, tmp_path / "PR.png")
     figures.roc({}, tmp_path / "none.png")  # no class has a curve
     for name in ("sub/ROC.png", "PR.png", "none.png"):
@@ -66,6 +66,8 @@ def test_pick():
     assert figures.pick(scores, "worst", 2).tolist() == [2, 0]
     assert figures.pick(scores, "median").tolist() == [3]
     assert len(figures.pick(scores, "worst", 20)) == 5
+    scores = [np.nan, 0.2, np.nan, 0.8, 0.5]
+    assert [figures.pick(scores, order).item() for order in figures.ORDERS] == [3, 4, 1]
     with pytest.raises(ValueError, match="unknown order 'middle'; there are best, median, worst"):
         figures.pick(scores, "middle")
 

@@ -107,6 +107,17 @@ def test_sizes_are_quartiles_of_true_area_without_empty_masks():
     assert summary.by_size(metrics.Counts(*np.zeros((3, 2, 1), int), np.full((2, 1), 9))) == []
 
 
+def test_images_of_several_classes_are_ranked_by_all_pixels_together():
+    tp, fp, fn = (
+        np.array([[0, 0], [3, 0], [0, 0]]),
+        np.array([[0, 0], [1, 0], [0, 2]]),
+        np.array([[0, 0], [0, 2], [0, 1]]),
+    )
+    counts = metrics.Counts(tp, fp, fn, 20 - tp - fp - fn)
+    assert summary.image_jaccards(counts).tolist() == pytest.approx([math.nan, 0.5, 0], nan_ok=True)
+    assert summary.image_jaccards(summary.one_class(counts, 0)).tolist() == [1, 0.75, 1]
+
+
 def test_table_and_back():
     truth, probabilities = random_masks(6)
     truth, found = truth.reshape(3, 2, 9, 11).transpose(0, 2, 3, 1), probabilities.reshape(3, 2, 9, 11) >= 0.5

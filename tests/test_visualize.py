@@ -63,6 +63,21 @@ def test_samples(scored, capsys):
     assert cv2.imread("output/r/samples_worst.png").shape[0] > 1.2 * cv2.imread("two.png").shape[0]
 
 
+def test_samples_of_several_classes_show_where_there_is_something(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classes, mask = ["spot", "dot"], disk()[..., None] * np.uint8((1, 0))
+    with Writer("data", {"dataset": "tiny", "task": 1}, (48, 64), classes) as writer:
+        for name in ("empty", "good"):
+            writer.add("test", name, np.full((48, 64, 3), 180, np.uint8), mask * (name == "good"), (48, 64))
+            drawing.write_masks("predictions/r", name, mask > 0 if name == "good" else mask < 0, classes)
+    Path("output/r").mkdir(parents=True)
+    Path("output/r/metrics.json").write_text(json.dumps({"data": "data", "split": "test"}))
+    rows = {"id": ["empty", "empty", "good", "good"], "tp": [0, 0, 9, 0], "fp": [0, 0, 1, 0], "fn": 0, "jaccard": 1}
+    pd.DataFrame(rows).to_csv("output/r/per_image.csv", index=False)
+    rows, _, _ = visualize.chosen_rows("r", "best", 1)
+    assert rows[0][0] == "best, Jaccard 0.900\ngood"
+
+
 def test_errors_are_tinted(scored, capsys):
     visualize.main(["errors", "--run", "r", "--count", "1", "--order", "best"])
     assert capsys.readouterr().out == "output/r/errors_best.png\n"
