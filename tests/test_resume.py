@@ -32,7 +32,6 @@ TINY = {
     **{"model": "unet", "options": {"width": 2, "depth": 1}, "loss": "bce + dice", "normalize": "unit"},
     **{"epochs": 4, "batch_size": 4, "learning_rate": 1e-2, "flip": True, "turn": True, "rotation": 20.0, "seed": 2},
     **{"ema": 0.9, "accumulate": 2, "clip": 1.0, "plateau": 1, "patience": 3, "monitor": "val_loss"},
-    **{"freeze_epochs": 1, "unfreeze_factor": 0.5},
     **{"precision": "float32"},
 }
 TIMES = ["seconds", "images_per_second", "waiting"]  # columns of the log
