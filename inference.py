@@ -10,19 +10,69 @@ import cv2
 import keras
 import numpy as np
 
+import precision
 
-def predictor(network, tta=False):
+
+def predictor(network, tta=False, number_format="float32"):
     """A function from normalized images (B, H, W, channels) to probabilities (B, H, W, classes), float32 arrays.
 
     tta: average over the image mirrored along either axis, and, where it is square, over the transposed ones too.
+    number_format: of the products, as the setting `precision` of the run.
     """
-    probabilities = _over_poses(network)[1] if tta else keras.ops.sigmoid(network.output)
-    return keras.Model(network.input, probabilities).predict_on_batch
+    network = folded(network)
+    return _computed(network, _over_poses(network)[1] if tta else keras.ops.sigmoid(network.output), number_format)
 
 
-def bare_and_mean(network):
+def bare_and_mean(network, number_format="float32"):
     """As `predictor`, but the function gives two arrays for one pass: the bare probabilities, the mean over poses."""
-    return keras.Model(network.input, _over_poses(network)).predict_on_batch
+    network = folded(network)
+    return _computed(network, _over_poses(network), number_format)
+
+
+def _computed(network, outputs, number_format):
+    """A function from images to arrays of these symbolic outputs."""
+    whole = keras.Model(network.input, outputs)
+
+    def compute(images):
+        with precision.rewriting(number_format):
+            return whole.predict_on_batch(images)
+
+    return compute
+
+
+def folded(network):
+    """The same function for inference, with other layers: batch norms that follow a convolution are within its kernel.
+
+    TensorFlow then computes convolution, addition and ReLU as one; U-Net 16 takes a third less time in bfloat16.
+    """
+    norms = {}
+    for norm in network.layers:
+        if type(norm) is keras.layers.BatchNormalization and norm.axis in (-1, 3) and len(norm._inbound_nodes) == 1:
+            conv = norm.input._keras_history.operation
+            once = len(conv._inbound_nodes) == len(conv._outbound_nodes) == 1
+            if type(conv) is keras.layers.Conv2D and conv.activation is keras.activations.linear and once:
+                norms[conv.name] = norm
+    left_out = {norm.name for norm in norms.values()}
+
+    def other(layer):
+        with_bias = layer.name in norms
+        return keras.layers.Conv2D.from_config({**layer.get_config(), "use_bias": True}) if with_bias else layer
+
+    def call(layer, x, *args, **kwargs):
+        return x if layer.name in left_out else layer(x, *args, **kwargs)
+
+    made = keras.models.clone_model(network, clone_function=other, call_function=call)
+    for name, norm in norms.items():
+        conv, zero = network.get_layer(name), np.zeros(norm.moving_mean.shape, np.float32)
+        mean, variance = (keras.ops.convert_to_numpy(w) for w in (norm.moving_mean, norm.moving_variance))
+        scale = (keras.ops.convert_to_numpy(norm.gamma) if norm.scale else 1) / np.sqrt(variance + norm.epsilon)
+        shift = keras.ops.convert_to_numpy(norm.beta) if norm.center else zero
+        bias = keras.ops.convert_to_numpy(conv.bias) if conv.use_bias else zero
+        made.get_layer(name).set_weights(
+            [keras.ops.convert_to_numpy(conv.kernel) * scale, (bias - mean) * scale + shift]
+        )
+    precision.keep_outputs(made)
+    return made
 
 
 def _over_poses(network):

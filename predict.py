@@ -87,7 +87,7 @@ class Predictor:
         self.classes = facts.get("classes") or usual_classes(self.network.output_shape[-1])
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
-        self._probabilities = inference.predictor(self.network, self.settings.tta)
+        self._probabilities = inference.predictor(self.network, self.settings.tta, self.settings.precision)
 
     def fit(self, image):
         """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
