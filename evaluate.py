@@ -4,6 +4,7 @@
     python evaluate.py --run isic18_cpu --split test
     python evaluate.py --run isic18_cpu --split test --no-tta --no-clean    # the bare network, whatever the run says
     python evaluate.py --run isic18_cpu --split test --threshold best       # the best threshold on validation
+    python evaluate.py --run attributes_cpu --split test --threshold challenge      # of attributes: best for their sum
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
     python evaluate.py --run isic18_adstnet --split test --output head      # the map of AdSTNet's head, for once
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
@@ -40,8 +41,9 @@ Of several classes each is scored, and then
     challenge    of the five attributes: counts as shares of their image's pixels, summed, as ISIC 2018 Task 2 ranks
     presence     is the class in the image at all, told by the image's largest probability: area under the ROC curve
 
-Means of images say little there: a rare class that is never marked scores 1 on all images without it. The best
-threshold of each class is therefore the one of its highest Jaccard from shares of pixels.
+Means of images say little there: a rare class that is never marked scores 1 on all images without it. Thresholds are
+therefore chosen by the Jaccard from shares of pixels: --threshold best takes each class's own highest, good for the
+macro scores, --threshold challenge those with the highest Jaccard of all classes together, as the challenge ranks.
 
 Images go by in batches and leave behind counts and a histogram, so memory does not grow with their number. What
 scoring takes beyond the network's own time is measured by benchmarks/evaluate.py.
@@ -103,9 +105,10 @@ def evaluate(
     """Score one split with a run of checkpoint_best/ and write every file.
 
     run: None is the newest. ensemble: names of several runs instead, whose probabilities are averaged; the first one's
-    settings hold. data, threshold, batch_size, tta, clean: None means the run's own; threshold may be "best". at:
-    "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart. part:
-    "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without masks.
+    settings hold. data, threshold, batch_size, tta, clean: None means the run's own; threshold may be "best" or
+    "challenge". at: "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart.
+    part: "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without
+    masks.
     Raises ValueError and FileNotFoundError that say what to do.
     """
     # 1. open the runs and the data
@@ -115,7 +118,7 @@ def evaluate(
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
     first, name = settings[0], "+".join(folder.name for folder in folders) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
-    if threshold == "best" and len(folders) > 1:
+    if threshold in runs.CHOSEN and len(folders) > 1:
         raise ValueError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
     wanted = first.threshold if threshold is None else threshold
     chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
@@ -161,8 +164,10 @@ def remember(folder, result, classes, own_data):
     results = runs.facts(folder).get("results", {}) | {split: {name: result[name] for name in kept}}
     runs.note(folder, results=outputs.without_nan(results))
     if split == "val":
+        best = result["best_thresholds"]
         usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
-        runs.note(folder, thresholds=usual | result["best_thresholds"]["best"])
+        together = usual | best.get("together", best["best"])
+        runs.note(folder, thresholds=usual | best["best"], challenge_thresholds=together)
     card.write(folder)
 
 
@@ -194,9 +199,7 @@ def parser():
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")
-    parser.add_argument(
-        "--threshold", type=runs.threshold, help="from which a pixel counts, or best (default: the run's)"
-    )
+    parser.add_argument("--threshold", type=runs.threshold, help="a number, best or challenge (default: the run's)")
     parts = {"dest": "part", "choices": ("backbone", "head"), "default": "backbone"}
     parser.add_argument("--output", **parts, help="whose map, where a network was trained with a head (AdSTNet)")
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")

@@ -14,9 +14,10 @@ Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `-
     run.json                   what made them
 
 Threshold, mean over poses (--tta) and clean-up of the masks (--clean) are the run's own unless given here; `--threshold
-best` is the one that evaluate.py found best on the validation images. Files that cannot be read are named at the end,
-and the exit status is then 1; all others are done. After an interruption the same command goes on where it stopped.
-Reading and writing overlap with the network, and memory does not grow with the number of images.
+best` is the one that evaluate.py found best on the validation images, for each class by itself, `challenge` for all
+attributes together. Files that cannot be read are named at the end, and the exit status is then 1; all others are
+done. After an interruption the same command goes on where it stopped. Reading and writing overlap with the network, and
+memory does not grow with the number of images.
 
 As a library:
 
@@ -67,8 +68,8 @@ class Predictor:
     """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
     run: name of a run, None for the newest; or the path of its folder, or of its `.keras` file, which has all it takes
-    inside and may be alone. threshold: a number, or "best" as found on the validation images. threshold, tta,
-    clean: None for the run's own. FileNotFoundError: no such run; the message lists those there are.
+    inside and may be alone. threshold: a number, "best" or "challenge", as found on validation. threshold, tta, clean:
+    None for the run's own. FileNotFoundError: no such run; the message lists those there are.
 
     Attributes: name; file, of the network; settings; classes, names of the masks; thresholds, one a class;
     size (H, W) that the network sees; network.
@@ -263,9 +264,7 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="folder to write into (default: predictions/RUN_images)")
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
-    parser.add_argument(
-        "--threshold", type=runs.threshold, help="from which a pixel counts, or best (default: the run's)"
-    )
+    parser.add_argument("--threshold", type=runs.threshold, help="a number, best or challenge (default: the run's)")
     flag = {"action": argparse.BooleanOptionalAction, "default": None}
     parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
     parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")

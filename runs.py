@@ -20,6 +20,7 @@ from files import replacing
 
 BEST = Path("checkpoint_best")
 MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
+CHOSEN = {"best": "thresholds", "challenge": "challenge_thresholds"}  # on validation; the facts that hold them
 ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
 
 
@@ -84,20 +85,20 @@ def title(settings):
 
 
 def threshold(text):
-    """A threshold of the command line: a number or "best"."""
-    return text if text == "best" else float(text)
+    """A threshold of the command line: a number or one of CHOSEN."""
+    return text if text in CHOSEN else float(text)
 
 
 def thresholds(name, facts, classes, wanted):
-    """The threshold of each class, a list, from one number for all or "best": those that evaluate.py noted in `facts`.
+    """The threshold of each class, a list: one number for all, or those of CHOSEN that evaluate.py noted in `facts`.
 
     ValueError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
     """
-    if wanted != "best":
+    if wanted not in CHOSEN:
         if not 0 <= wanted <= 1:
-            raise ValueError(f"threshold is {wanted}, expected 0 to 1, or best")
+            raise ValueError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
         return [wanted] * len(classes)
-    best = facts.get("thresholds", {})
+    best = facts.get(CHOSEN[wanted], {})
     if missing := [each for each in classes if each not in best]:
         raise ValueError(
             f"run '{name}' has no best threshold for {', '.join(missing)} yet: "

@@ -8,8 +8,8 @@
 Reads `checkpoint_best/RUN/` and the prepared arrays, whose index knows the size of each original image. Writes
 `output/RUN/submission_SPLIT.zip` (or --out FILE) with a mask of the original's size, 0 and 255, for each image:
 `ISIC_XXXXXXX_segmentation.png`, or `ISIC_XXXXXXX_attribute_NAME.png` for each of the five attributes. Thresholds are
-those that evaluate.py chose on the validation images; mean over poses and clean-up are the run's own; all three may be
-given here.
+those with which evaluate.py found the validation images' score, as the challenge ranks, highest; mean over poses and
+clean-up are the run's own; all three may be given here.
 
 The archive is written under a temporary name and then read again as a stranger would: it must hold every mask and
 nothing else, each once, as a PNG of one channel, of the size of its image, of 0 and 255 alone. Only then does it take
@@ -190,8 +190,8 @@ def parser():
     parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
-    best = "from which a pixel counts (default: best, as found on validation)"
-    parser.add_argument("--threshold", type=runs.threshold, default="best", help=best)
+    chosen = "a number, best or challenge (default: challenge, the best for its score on validation)"
+    parser.add_argument("--threshold", type=runs.threshold, default="challenge", help=chosen)
     flag = {"action": argparse.BooleanOptionalAction, "default": None}
     parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
     parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")

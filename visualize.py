@@ -242,7 +242,7 @@ def parse_arguments(argv):
     which.add_argument("--index", type=int, default=0, help="number of the image in the split, from 0 (default)")
     which.add_argument("--id", help="its id instead")
     command.add_argument("--data", help="prepared folder (default: the run's)")
-    command.add_argument("--threshold", type=runs.threshold, help="a number, or best (default: the run's)")
+    command.add_argument("--threshold", type=runs.threshold, help="a number, best or challenge (default: the run's)")
     command = commands.add_parser("distribution", help="how often each class is there in prepared data")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     for command in commands.choices.values():

@@ -224,10 +224,16 @@ def best_thresholds(result):
     best = result["best_thresholds"]
     measure = summary.MEASURES[best["measure"]]
     rows = [[spaced(name), f"{t:g}", number(best["score"][name])] for name, t in best["best"].items()]
+    header = ["class", "best threshold", f"{measure} there"]
     note = "Before any clean-up of the masks. Chosen on validation they are kept with the run: --threshold best."
+    if "together" in best:
+        header.append("best for all together")
+        rows = [[*row, f"{t:g}"] for row, t in zip(rows, best["together"].values(), strict=True)]
+        score = number(best["together_score"])
+        note += f" With the last column, --threshold challenge, the {measure} of all together is {score}."
     if len(rows) < len(result.get("classes", [0])):
         note += " A class without a true pixel here keeps the run's own threshold."
-    return [Heading("Thresholds"), Table(["class", "best threshold", f"{measure} there"], rows, note)]
+    return [Heading("Thresholds"), Table(header, rows, note)]
 
 
 def distances(result):

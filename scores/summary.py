@@ -199,8 +199,9 @@ def threshold_table(means, histograms, classes):
     """Jaccard and Dice over the thresholds 0.01, 0.02, …, 0.99, of masks as they are before any clean-up.
 
     means: (classes, 5, thresholds), over images: Jaccard, Dice, and the shares of pixels tp, fp, fn. Returns a table of
-    a row a class and threshold: class, threshold, per_image_jaccard, per_image_dice, pooled_jaccard, pooled_dice, and
-    challenge_jaccard, of the shares' sums as in ISIC 2018 Task 2 (NaN without a true pixel).
+    a row a class and threshold: class, threshold, per_image_jaccard, per_image_dice, pooled_jaccard, pooled_dice; mean
+    shares of pixels in both masks, tp, and in any, union; and of these challenge_jaccard, as in ISIC 2018 Task 2 (NaN
+    without a true pixel).
     """
     parts, thresholds = [], np.arange(1, STEPS) / STEPS
     for name, rows, histogram in zip(classes, means, histograms, strict=False):  # not that of all classes
@@ -209,6 +210,7 @@ def threshold_table(means, histograms, classes):
         columns = {"class": name, "threshold": thresholds}
         columns |= {"per_image_jaccard": jaccard, "per_image_dice": dice}
         columns |= {f"pooled_{score}": pooled[score] for score in ("jaccard", "dice")}
+        columns |= {"tp": tp, "union": tp + fp + fn}
         parts.append(
             pd.DataFrame(columns | {"challenge_jaccard": tp / (tp + fp + fn) if (tp + fn).any() else math.nan})
         )
@@ -216,20 +218,36 @@ def threshold_table(means, histograms, classes):
 
 
 def best_thresholds(table):
-    """From `threshold_table`: {"measure": which score is highest there, "best": {class: threshold}, "score": {…}}.
+    """From `threshold_table`: {"measure", "best": {class: threshold}, "score": {class: score}, …}.
 
-    The measure is the challenge's: of one class, the mean Jaccard of images (Task 1); of several, each one's Jaccard
-    from shares of pixels (Task 2). The mean over images would be highest where a rare class is never marked: an empty
-    mask counts 1 there. Of equals the middle one. A class without a true pixel has none.
+    The measure, which is highest at those thresholds, is the challenge's: of one class, the mean Jaccard of images
+    (Task 1); of several, each one's Jaccard from shares of pixels (Task 2). The mean over images would be highest where
+    a rare class is never marked: an empty mask counts 1 there. Of equals the middle one. A class without a true pixel
+    has none.
+
+    Of several classes also "together", {class: threshold}, and "together_score": where the Jaccard of all classes
+    together is highest, by which Task 2 ranks. There a rare class that is hard to find is better marked seldom.
     """
     measure = "per_image_jaccard" if table["class"].nunique() == 1 else "challenge_jaccard"
-    best, score = {}, {}
-    for name, part in table.groupby("class", sort=False):
-        highest = part[part[measure] == part[measure].max()]
-        if len(highest):  # no true pixel at all: the measure is undefined
-            row = highest.iloc[len(highest) // 2]
-            best[name], score[name] = float(row["threshold"]), float(row[measure])
-    return {"measure": measure, "best": best, "score": score}
+    parts = {name: part for name, part in table.groupby("class", sort=False) if part[measure].notna().any()}
+    rows = {name: part.iloc[_highest(part[measure])] for name, part in parts.items()}
+    found = {"measure": measure, "best": {name: float(row["threshold"]) for name, row in rows.items()}}
+    found["score"] = {name: float(row[measure]) for name, row in rows.items()}
+    if measure == "per_image_jaccard" or not parts:
+        return found
+    score, last = 0.0, -1.0
+    while score > last:  # Dinkelbach's method: each class by itself gives what helps the ratio, which then rises
+        last = score
+        rows = {name: part.iloc[_highest(part["tp"] - score * part["union"])] for name, part in parts.items()}
+        score = sum(row["tp"] for row in rows.values()) / sum(row["union"] for row in rows.values())
+    found["together"] = {name: float(row["threshold"]) for name, row in rows.items()}
+    return found | {"together_score": float(score)}
+
+
+def _highest(values):
+    """The place of the highest of some values, of equals the middle one."""
+    places = np.flatnonzero(values == values.max())
+    return places[len(places) // 2]
 
 
 def by_size(counts):

@@ -151,6 +151,8 @@ def test_attributes_have_a_best_threshold_each_and_those_without_one_the_runs_ow
     chosen = runs.facts(runs.BEST / "five")["thresholds"]
     assert list(chosen) == ATTRIBUTES and list(chosen.values())[2:] == [0.6] * 3
     assert 0.73 < chosen["pigment_network"] < 0.93 and 0.10 < chosen["negative_network"] < 0.35
+    assert runs.facts(runs.BEST / "five")["challenge_thresholds"] == chosen  # nothing to choose between here
+    assert evaluate.evaluate("five", "val", at="network", threshold="challenge")["threshold"] == chosen
     result = evaluate.evaluate("five", "val", at="network", threshold="best")
     assert result["threshold"] == chosen
     assert [scores["jaccard"] for scores in result["challenge"]["per_attribute"].values()] == [1, 1, 0, 0, 0]

@@ -30,7 +30,8 @@ def five(thresholds=True):
     """A run of five classes, its best thresholds, and three test images whose rows are of rising brightness."""
     save_run("five", classes=5)
     if thresholds:
-        runs.note(runs.BEST / "five", thresholds=dict(zip(ATTRIBUTES, (0.1, 0.3, 0.5, 0.7, 0.9), strict=True)))
+        chosen = dict(zip(ATTRIBUTES, (0.1, 0.3, 0.5, 0.7, 0.9), strict=True))
+        runs.note(runs.BEST / "five", challenge_thresholds=chosen)
     images = np.random.default_rng(0).integers(90, 170, (3, 4, 5, 3), np.uint8)
     save_data(images, None, classes=ATTRIBUTES)
     return images
@@ -45,7 +46,7 @@ def test_attributes_at_the_size_of_the_originals_with_the_runs_thresholds(capsys
         archive.extractall("found")
     names = [f"ISIC_{i:07}_attribute_{name}.png" for i in range(3) for name in ATTRIBUTES]
     assert sorted(path.name for path in Path("found").iterdir()) == sorted(names)
-    predictor = predict.load_predictor("five", threshold="best")
+    predictor = predict.load_predictor("five", threshold="challenge")
     split = open_split("data", "test")
     for i in range(3):
         expected = predictor.enlarge(predictor.probabilities(images[i : i + 1])[0], LARGE)[1]
@@ -75,9 +76,7 @@ def test_what_is_found_wrong_does_not_take_the_name(monkeypatch):
     five()
     Path("a.zip").write_text("an older one")
     monkeypatch.setattr(drawing, "png", lambda pixels: cv2.imencode(".png", pixels // 255)[1].tobytes())
-    with pytest.raises(
-        SystemExit, match=r"error: a\.zip: 15 problems\n.*values 1; expected 0 and 255\n(.*\n)+  and 5"
-    ):
+    with pytest.raises(SystemExit, match=r"error: a\.zip: 15 problems\n.*values 1; expected 0 and 255\n(.*\n)+  and 5"):
         submission.main(["--run", "five", "--out", "a.zip"])
     assert Path("a.zip").read_text() == "an older one"
     assert [path.name for path in Path().iterdir() if path.suffix == ".zip"] == ["a.zip"]

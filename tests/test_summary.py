@@ -1,5 +1,6 @@
 """Scores from counts: intervals, thresholds and sizes against direct computation."""
 
+import itertools
 import math
 
 import numpy as np
@@ -88,10 +89,32 @@ def test_a_class_without_a_true_pixel_has_no_best_threshold():
 def test_of_equally_good_thresholds_the_middle_and_of_several_classes_the_challenges():
     columns = {"threshold": [0.1, 0.2, 0.3, 0.4], "per_image_jaccard": [0.9, 0.8, 0.8, 0.8]}
     columns["challenge_jaccard"] = [0.3, 0.5, 0.5, 0.5]
+    columns |= {"tp": [0.3, 0.5, 0.5, 0.5], "union": 1.0}
     one = pd.DataFrame(columns | {"class": "a"})
     assert summary.best_thresholds(one)["best"] == {"a": 0.1}
     two = pd.concat([one, pd.DataFrame(columns | {"class": "b", "challenge_jaccard": math.nan})])
-    assert summary.best_thresholds(two) == {"measure": "challenge_jaccard", "best": {"a": 0.3}, "score": {"a": 0.5}}
+    expected = {"measure": "challenge_jaccard", "best": {"a": 0.3}, "score": {"a": 0.5}}
+    assert summary.best_thresholds(two) == expected | {"together": {"a": 0.3}, "together_score": 0.5}
+
+
+def test_thresholds_for_all_classes_together_are_the_best_of_all_combinations():
+    generator, thresholds = np.random.default_rng(3), [0.2, 0.4, 0.6, 0.8]
+    parts = []
+    for name in "abc":
+        true = generator.uniform(0.01, 0.2)
+        tp = true * np.sort(generator.random(4))[::-1]
+        union = true + np.sort(generator.uniform(0, 0.3, 4))[::-1]
+        columns = {"class": name, "threshold": thresholds, "tp": tp, "union": union, "challenge_jaccard": tp / union}
+        parts.append(pd.DataFrame(columns))
+    found = summary.best_thresholds(pd.concat(parts, ignore_index=True))
+    scores = {}
+    for chosen in itertools.product(range(4), repeat=3):
+        rows = [part.iloc[i] for part, i in zip(parts, chosen, strict=True)]
+        ratio = sum(row["tp"] for row in rows) / sum(row["union"] for row in rows)
+        scores[tuple(thresholds[i] for i in chosen)] = ratio
+    best = max(scores, key=scores.get)
+    assert tuple(found["together"].values()) == best and found["together_score"] == pytest.approx(scores[best])
+    assert tuple(found["best"].values()) != best  # each by itself is not the same
 
 
 def test_sizes_are_quartiles_of_true_area_without_empty_masks():
