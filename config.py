@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
+import translation
 from files import replacing
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -233,11 +235,11 @@ def parse(argv=None):
         SystemExit: after printing what does not fit and, for a name, the nearest right one.
     """
     parser = _parser()
-    parser.add_argument("--config", action="config", help="YAML file of settings")
+    parser.add_argument("--config", action="config", help="YAML file of settings, or of the attribute study's keys")
     parser.add_argument("--backbone", metavar="NAME", help="network under the head of adstnet: --options.backbone NAME")
     _add_launch(parser)
     try:
-        given = parser.parse_args(argv).as_dict()
+        given = parser.parse_args(translation.translated(sys.argv[1:] if argv is None else argv)).as_dict()
         files, backbone = given.pop("config"), given.pop("backbone")
         given["options"] |= {"backbone": backbone} if backbone else {}
         launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})
