@@ -192,6 +192,9 @@ class Training:
             self.average.swap()
         for callback in self.callbacks if due else ():
             callback.on_epoch_end(number, dict(row))
+        if self.settings.plateau:  # Keras lowers the rate of one optimiser
+            for other in self.loop.optimizers[1:]:
+                other.learning_rate = float(self.loop.optimizers[0].learning_rate)
         self.save()
         left = round(row["seconds"] * (self.settings.epochs - row["epoch"]))
         if devices.is_first():

@@ -4,7 +4,7 @@
 
 1. Seconds from the start of the process to the end of the first step (goal: 25), an epoch of U-Net 16 at 128 x 128 with
    the augmentation of the configuration, and the share of its steps' time that was spent waiting for data (goal: 3 %).
-2. Memory of a process after 100 and up to 2,000 steps, a checkpoint each 50, validation, figures and TensorBoard each 200;
+2. Memory of a process after 100 and up to 2,000 steps, a checkpoint each 50, validation and figures each 200;
    for the number of steps this is a smaller network on smaller images.
 
 Each is a process of its own that calls train.py. Without --data the images are phantoms.
