@@ -85,6 +85,16 @@ def test_weights_of_classes():
     assert value == pytest.approx((L + 8 * math.log(2)) / 2, abs=1e-6)
 
 
+def test_class_weights_are_for_losses_that_take_some_and_name_none():
+    made = loss.build("bce + wbce + batch_dice + 2*jaccard(class_weights=[1, 1]) + boundary", [1.0, 8.0])
+    assert [getattr(part, part.per_class or "name") for part in made.losses] == [
+        *("bce", [1.0, 8.0], [1.0, 8.0], [1.0, 1.0], "boundary"),
+    ]
+    assert loss.build("wbce").weight == 2.5 and loss.build("dice").class_weights is None
+    with pytest.raises(ValueError, match=r"class_weights: no loss of 'bce \+ l1' takes any"):
+        loss.build("bce + l1", [1.0, 8.0])
+
+
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("right", [True, False])
 def test_saturated_logits(spec, right):
