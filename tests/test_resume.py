@@ -4,9 +4,12 @@ The kills need processes of their own. TensorFlow takes seconds to import, so th
 once and forks a process for each life of a run:
 
     python tests/test_resume.py DATA KILLS [--deterministic]        # in an empty folder
+    python tests/test_resume.py DATA special                        # networks with a training step of their own
 """
 
 import contextlib
+import dataclasses
+import itertools
 import os
 import random
 import shutil
@@ -23,6 +26,7 @@ import yaml
 
 import checkpoint
 import loop
+import model
 import training
 from config import Settings
 from tests.conftest import write_discs
@@ -42,10 +46,10 @@ def argv(data, run, *more):
     return ["--config", "tiny.yaml", "--run", run, *more]
 
 
-def check_same(one, two, tolerance):
+def check_same(one, two, tolerance, groups=("network", "sums", "optimizer0", "average")):
     """Whether two runs ended alike: weights, optimiser, average, sums, counts, best value, log."""
     (state, arrays), (state2, arrays2) = (checkpoint.load(Path("checkpoint", run)) for run in (one, two))
-    assert arrays.keys() == arrays2.keys() == {"network", "sums", "optimizer0", "average"}
+    assert arrays.keys() == arrays2.keys() == set(groups)
     for group in arrays:
         assert len(arrays[group]) == len(arrays2[group])
         for a, b in zip(arrays[group], arrays2[group], strict=True):
@@ -55,16 +59,18 @@ def check_same(one, two, tolerance):
         assert a == pytest.approx(b, abs=tolerance)
     logs = [pd.read_csv(f"output/{run}/log.csv").drop(columns=TIMES) for run in (one, two)]
     pd.testing.assert_frame_equal(*logs, rtol=0, atol=tolerance, check_exact=not tolerance)
-    return state
+    return state, arrays
 
 
 # === The script ===
 
 
-def life(arguments, seconds=None):
-    """Train in a forked process; after so many seconds kill it. Returns whether it came to its end."""
+def life(arguments, seconds=None, steps=None):
+    """Train in a forked process; after so many seconds or steps kill it. Returns whether it came to its end."""
     child = os.fork()
     if child == 0:
+        if steps is not None:
+            dies_at_step(steps)
         os.dup2(os.open("lives.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
         os.dup2(1, 2)
         import train
@@ -79,6 +85,8 @@ def life(arguments, seconds=None):
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
+            if steps is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+                return False
             if status:
                 raise SystemExit(f"a run failed: {Path('lives.log').read_text()[-3000:]}")
             return True
@@ -88,6 +96,44 @@ def life(arguments, seconds=None):
     if seconds is None:
         raise SystemExit("a run did not end")
     return False
+
+
+def dies_at_step(count):
+    """Have this process kill itself before the training step of this number."""
+    step, numbers = loop.Loop.step, itertools.count()
+
+    def dying(self, *batch, **options):
+        if next(numbers) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *batch, **options)
+
+    loop.Loop.step = dying
+
+
+def special(data):
+    """AdSTNet and JAAL-Net: killed in the second of three epochs of five steps; the plateau lowers every rate."""
+    from tests import test_steps
+
+    def tiny(input_shape, name):
+        plain, size = test_steps.plain, input_shape[:2]
+        if name == "adstnet":
+            return test_steps.AdSTNet(plain(3, *size))
+        return test_steps.JAALNet(plain(4, *size), test_steps.da_net(input_shape, 1, 4))
+
+    loop.Loop.validate = lambda *_: {"val_loss": 1.0, "val_dice": 0.0, "val_jaccard": 0.0}
+    for name, optimizers in (("adstnet", ["optimizer0"]), ("jaal_net", ["optimizer0", "optimizer1"])):
+        model.REGISTRY[name] = dataclasses.replace(model.REGISTRY[name], builder=tiny)
+        kind = model.REGISTRY[name].normalization
+        flags = ["--model", name, "--options", "{}", "--loss", "bce", "--normalize", kind]
+        flags += ["--epochs", "3", "--accumulate", "1", "--ema", "0", "--learning_rate", "1e-3", "--patience", "0"]
+        whole, died = (argv(data, f"{name}_{run}", *flags) for run in ("whole", "died"))
+        assert life(whole)
+        assert not life(died, steps=7)
+        assert life([*died, "--resume"])
+        _, arrays = check_same(f"{name}_whole", f"{name}_died", 1e-6, ["network", "sums", *optimizers])
+        for group in optimizers:
+            assert (arrays[group][0], float(arrays[group][1])) == (15, pytest.approx(1e-3 / 4)), arrays[group][:2]
+    print("special: the same")
 
 
 def main(data, kills, *flags):
@@ -138,6 +184,19 @@ def test_thirty_kills(discs):
         told = one.communicate()[0]
         assert one.returncode == 0, told[-3000:]
         assert "15 kills in" in told
+
+
+@pytest.mark.slow
+def test_special_steps_are_killed_and_go_on(discs):
+    """Weights and both optimisers; what is kept is the bare network."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, __file__, str(discs), "special"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "special: the same" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+    for name in ("adstnet", "jaal_net"):
+        best = model.load(Path(f"checkpoint_best/{name}_whole/model.keras"))
+        assert type(best).__name__ == "Functional" and best.output_shape == (None, 32, 48, 1)
 
 
 class Killed(BaseException):
@@ -231,4 +290,4 @@ def test_asked_to_stop_a_run_saves_and_goes_on(discs, monkeypatch, capsys):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    special(sys.argv[1]) if sys.argv[2] == "special" else main(*sys.argv[1:])

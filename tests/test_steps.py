@@ -1,6 +1,5 @@
 """The training steps of AdSTNet and JAAL-Net: by hand, on two devices, in half precision, saved and loaded."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -12,11 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import checkpoint
 import config
 import loop
 import model
-import train
 from loss import BCE, Dice
 from metrics import ImageDice
 from models.adstnet import AdSTNet, labels_from_mask
@@ -260,41 +257,6 @@ def test_every_precision_trains_and_is_saved_with_its_optimisers(name, policy, t
         assert scaled == (policy == "mixed_float16")
         assert int(optimizer.iterations) == 8 or scaled  # loss scaling leaves out steps that overflow
         assert float(optimizer.learning_rate) < 1e-2 * (0.9 if scaled else 1e-4)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_run_that_died_goes_on_as_if_it_had_not(name, discs, tmp_path, monkeypatch):
-    """By train.py, which saves after each epoch: weights, both optimisers and the log."""
-
-    def tiny(input_shape, name):
-        size = input_shape[:2]
-        return AdSTNet(plain(3, *size)) if name == "adstnet" else JAALNet(plain(4, *size), da_net(input_shape, 1, 4))
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(model.REGISTRY, name, dataclasses.replace(model.REGISTRY[name], builder=tiny))
-    argv = ["--data", str(discs), "--model", name, "--loss", "bce", "--epochs", "3"]
-    argv += ["--schedule", "cosine", "--learning_rate", "1e-3", "--clip", "1", "--flip", "true"]
-    train.main([*argv, "--run", "whole"])
-    steps, step = [], loop.Loop.step
-
-    def dies(self, *batch, **options):
-        steps.append(1)
-        if len(steps) == 4:  # in the second epoch, of two steps
-            raise SystemError("killed")
-        return step(self, *batch, **options)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemError):
-        patch.setattr(loop.Loop, "step", dies)
-        train.main([*argv, "--run", "died"])
-    train.main([*argv, "--run", "died", "--resume"])
-    (one, whole), (two, died) = (checkpoint.load(Path("checkpoint", run)) for run in ("whole", "died"))
-    assert ("optimizer1" in whole) == (name == "jaal_net") and one["step"] == two["step"] == 6
-    for group in whole:
-        for expected, ours in zip(whole[group], died[group], strict=True):
-            np.testing.assert_allclose(ours, expected, atol=1e-6)
-    assert one["rows"][-1]["loss"] == pytest.approx(two["rows"][-1]["loss"], abs=1e-6)
-    best = model.load(Path("checkpoint_best/whole/model.keras"))
-    assert "AdSTNet" not in type(best).__name__ and best.output_shape == (None, 32, 48, 1)
 
 
 def test_overlap_losses_on_the_backbones_map():
