@@ -1,5 +1,6 @@
 """Several devices, and several machines, compute what one does: on logical CPU devices and the loopback address."""
 
+import json
 import os
 import re
 import signal
@@ -121,13 +122,30 @@ def free_ports(count):
     return ports
 
 
-def start(count, run, *more):
-    """Start the processes of a run."""
-    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
+def start(count, run, *more, by_environment=False):
+    """Start the processes of a run, told of each other by --workers or by TF_CONFIG."""
+    workers = [f"127.0.0.1:{port}" for port in free_ports(count)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--run", run, "--workers", workers]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
-    return [subprocess.Popen([*command, "--worker", str(i), *more], **pipes) for i in range(count)]
+    command = [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--run", run, *more]
+    pipes, processes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}, []
+    for i in range(count):
+        own, told = environment, ["--workers", ",".join(workers), "--worker", str(i)]
+        if by_environment:
+            told = []
+            own = {
+                **own,
+                "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}),
+            }
+        processes.append(subprocess.Popen([*command, *told], env=own, **pipes))
+    return processes
+
+
+def saves(processes, run):
+    """Wait until a run, that was just started, has saved."""
+    before = checkpoint.files(Path("checkpoint", run))
+    while checkpoint.files(Path("checkpoint", run)) == before:
+        assert all(process.poll() is None for process in processes), processes[0].communicate()[0][-3000:]
+        time.sleep(0.02)
 
 
 def ends(processes, seconds=90):
@@ -138,23 +156,29 @@ def ends(processes, seconds=90):
 
 
 @pytest.mark.slow
-def test_machines_are_one_and_a_lost_one_ends_the_others(odd):
-    settings = {**TINY, "data": odd, "epochs": 4}
+def test_machines_are_one_and_end_together(odd):
+    """Two workers, of which one is killed, then the other, then one gets Ctrl-C; then three: as one process."""
+    settings = {**TINY, "data": odd, "epochs": 6}
     Path("tiny.yaml").write_text(yaml.safe_dump(settings))
-    processes = start(3, "three")
+    for lost, more in ((1, []), (0, ["--resume"])):
+        processes = start(2, "lost", "--save_every", "1", *more)
+        saves(processes, "lost")
+        processes[lost].kill()
+        left = processes[1 - lost]
+        told = left.communicate(timeout=60)[0]
+        assert left.returncode == 1, told[-3000:]
+        assert f"worker {1 - lost}: one of the workers {lost} (127.0.0.1:" in told
+        assert "is gone; start all of them again with --resume" in told
+
+    processes = start(2, "lost", "--save_every", "1", "--resume", by_environment=True)
+    saves(processes, "lost")
+    processes[1].send_signal(signal.SIGINT)
+    for process in processes:
+        told = process.communicate(timeout=60)[0]
+        assert process.returncode == 130 and "go on with the same command and --resume" in told, told[-3000:]
+    assert not checkpoint.load(Path("checkpoint/lost"))[0]["finished"]
+    processes = start(3, "lost", "--resume", by_environment=True)
     train.train(Settings(**settings, run="one"), Launch(devices="cpu"))
     ends(processes)
-    one, three = (checkpoint.load(Path("checkpoint", run)) for run in ("one", "three"))
-    check_same(one, three)
-    assert len(pd.read_csv("output/three/log.csv")) == 4
-
-    processes = start(2, "lost", "--save_every", "1")
-    while not checkpoint.files(Path("checkpoint/lost")):
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.05)
-    processes[1].send_signal(signal.SIGKILL)
-    told = processes[0].communicate(timeout=60)[0]
-    assert processes[0].returncode == 1 and "worker 0: one of the workers 1 (127.0.0.1:" in told, told[-3000:]
-    assert "is gone; start all of them again with --resume" in told
-    ends(start(2, "lost", "--resume"))
-    check_same(one, checkpoint.load(Path("checkpoint/lost")))
+    check_same(*(checkpoint.load(Path("checkpoint", run)) for run in ("one", "lost")))
+    assert len(pd.read_csv("output/lost/log.csv")) == 6
