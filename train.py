@@ -5,6 +5,7 @@
     python train.py --config configs/isic18_cpu.yaml --run mine --epochs 10 --learning_rate 1e-3
     python train.py --config configs/isic18_cpu.yaml --resume           # go on; --resume previous: one checkpoint back
     python train.py --config mine.yaml --init isic18_cpu                # begin with the weights of another run
+    python train.py --config mine.yaml --freeze_epochs 5   # the encoder waits 5 epochs, then all learns more slowly
     python train.py --config mine.yaml --devices 0,1                    # two GPUs; all there are by default
     python train.py --config mine.yaml --workers a:2222,b:2222 --worker 0   # and --worker 1 on machine b
     python train.py --help                                 # every setting
@@ -14,7 +15,8 @@ Writes, for the run NAME (default: the configuration file's name, else the netwo
     checkpoint/NAME/step_00001380.npz  after each epoch (--save_every N: and N steps), the last two: to go on from
     checkpoint_best/NAME/model.keras   the network of the best epoch (setting `monitor`), to evaluate and deploy
     …/settings.yaml, run.json, README.md   its settings, facts and card; training.keras: what else training needs
-    output/NAME/log.csv, progress.png  losses, per-image mean Dice and Jaccard, learning rate and speed of each epoch
+    output/NAME/log.csv, progress.png  losses, Dice and Jaccard, learning rate and speed of each epoch: Dice and
+                                       Jaccard are means over images, of several classes means over these
     output/NAME/tensorboard/           the same for TensorBoard, with sample predictions every --samples_every epochs
 
 A run that was killed, even while it wrote, goes on with --resume as if nothing had been: with --deterministic to the
@@ -78,7 +80,7 @@ def compiled(settings, split, pretrained=True):
     network.compile(
         optimizer=optimizers.build(settings, an_epoch),
         loss=loss.build(settings.loss, settings.class_weights),
-        weighted_metrics=loop.scores(settings),
+        weighted_metrics=loop.scores(settings, len(split.classes)),
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     if not network.optimizer.built:
