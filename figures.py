@@ -263,7 +263,7 @@ def curves(log_csv, png, title=""):
     logs = [_read_log(path) for path in paths]
     if len(paths) == 1:
         scores = ["val_dice", "dice", "val_jaccard", "jaccard"]
-        panels = {"loss": ["val_loss", "loss"], "mean over images": scores, "learning rate": ["learning_rate"]}
+        panels = {"loss": ["val_loss", "loss"], "Dice and Jaccard": scores, "learning rate": ["learning_rate"]}
         colors = {name: PALETTE[k] for k, names in enumerate((scores[:2], scores[2:])) for name in names}
     else:
         panels = {f"validation {_title(name)}": [f"val_{name}"] for name in ("loss", "dice", "jaccard")}

@@ -25,9 +25,12 @@ def build(network, settings, strategy):
     return Loop(network, settings, strategy) if keras.backend.backend() == "tensorflow" else JaxLoop(network, settings)
 
 
-def scores(settings):
-    """New metrics of the names in the log."""
-    return [metrics.ImageDice(threshold=settings.threshold), metrics.ImageJaccard(threshold=settings.threshold)]
+def scores(settings, classes):
+    """New metrics of the names in the log: means over images; of several classes, which may be rare, means of those."""
+    if classes == 1:
+        return [metrics.ImageDice(threshold=settings.threshold), metrics.ImageJaccard(threshold=settings.threshold)]
+    return [metrics.MacroDice(classes, threshold=settings.threshold),
+            metrics.MacroJaccard(classes, threshold=settings.threshold)]  # fmt: skip
 
 
 class Loop:
@@ -44,8 +47,9 @@ class Loop:
         self.special = hasattr(network, "deploy")
         self.judged = network.deploy() if self.special else network
         self.loss = loss.build(settings.loss, settings.class_weights)
-        self.seen = [keras.metrics.Mean("loss"), *scores(settings)]  # of training, unless the network has its own
-        self.judgement = [keras.metrics.Mean("loss"), *scores(settings)]
+        classes = self.judged.output_shape[-1]
+        self.seen = [keras.metrics.Mean("loss"), *scores(settings, classes)]  # of training, or the network has its own
+        self.judgement = [keras.metrics.Mean("loss"), *scores(settings, classes)]
         self.settings, self.accumulate = settings, settings.accumulate
         self.encoder = model.encoder(network, settings.model, settings.options) if settings.freeze_epochs else []
         self.optimizers = getattr(network, "optimizers", [network.optimizer])

@@ -233,6 +233,14 @@ def task2_scores(c, classes):
 # === Keras metrics ===
 
 
+def _areas(masks, logits, threshold):
+    """Areas (B, C) in pixels: what a mask and a prediction have in common, and the sum of the two."""
+    true = ops.cast(ops.cast(masks, "float32") > 0.5, "float32")
+    predicted = ops.cast(ops.cast(logits, "float32") >= math.log(threshold / (1 - threshold)), "float32")
+    both, true, predicted = (ops.sum(x, axis=(1, 2)) for x in (true * predicted, true, predicted))
+    return both, true + predicted
+
+
 class _ImageMetric(keras.metrics.Metric):
     """The mean over images of a score per image and class (then over classes), from logits.
 
@@ -251,11 +259,8 @@ class _ImageMetric(keras.metrics.Metric):
         self.images = self.add_variable((), "zeros", name="images")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        true = ops.cast(ops.cast(y_true, "float32") > 0.5, "float32")
-        logit = math.log(self.threshold / (1 - self.threshold))
-        predicted = ops.cast(ops.cast(y_pred, "float32") >= logit, "float32")
-        both, true, predicted = (ops.sum(x, axis=(1, 2)) for x in (true * predicted, true, predicted))  # (B, C)
-        scores = ops.mean(self.score(both, true + predicted), axis=-1)  # (B,)
+        both, areas = _areas(y_true, y_pred, self.threshold)
+        scores = ops.mean(self.score(both, areas), axis=-1)  # (B,)
         weights = ops.ones_like(scores) if sample_weight is None else ops.cast(sample_weight, "float32")
         weights = ops.reshape(weights, (-1,))  # (B,)
         self.total.assign_add(ops.cast(ops.sum(scores * weights), self.total.dtype))
@@ -297,3 +302,54 @@ class ImageJaccard(_ImageMetric):
 
     def get_config(self):
         return {**super().get_config(), "cut": self.cut}
+
+
+class _MacroMetric(keras.metrics.Metric):
+    """The mean over classes of a score of each class's pixels in all images together, from logits.
+
+    For several classes that are often absent, where a mean over images rewards marking nothing. update_state as above;
+    areas are shares of their image, as in ISIC 2018 Task 2. A class neither true nor predicted in any image is left out
+    of the mean. The state is a sum: exact for any batch size and under MirroredStrategy.
+    """
+
+    def __init__(self, classes, name=None, threshold=0.5, dtype=None):
+        super().__init__(name=name or self.NAME, dtype=dtype)
+        self.classes, self.threshold = classes, threshold
+        self.areas = self.add_variable((2, classes), "zeros", name="areas")  # common ones, sums of the two
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        areas = ops.stack(_areas(y_true, y_pred, self.threshold)) / math.prod(y_true.shape[1:3])  # (2, B, C)
+        weights = ops.ones_like(areas[0, :, 0]) if sample_weight is None else ops.cast(sample_weight, "float32")
+        areas = ops.sum(areas * ops.reshape(weights, (1, -1, 1)), axis=1)  # (2, C)
+        self.areas.assign_add(ops.cast(areas, self.areas.dtype))
+
+    def result(self):
+        scores = ops.divide_no_nan(*self.ratio(*ops.unstack(self.areas, 2)))  # (C,)
+        return ops.divide_no_nan(ops.sum(scores), ops.sum(ops.cast(self.areas[1] > 0, scores.dtype)))
+
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes, "threshold": self.threshold}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MacroDice(_MacroMetric):
+    """Mean Dice of classes."""
+
+    NAME = "dice"
+
+    @staticmethod
+    def ratio(both, areas):
+        """What is above and below the line, (C,) each."""
+        return 2 * both, areas
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MacroJaccard(_MacroMetric):
+    """Mean Jaccard of classes."""
+
+    NAME = "jaccard"
+
+    @staticmethod
+    def ratio(both, areas):
+        """What is above and below the line, (C,) each."""
+        return both, areas - both

@@ -273,8 +273,26 @@ def test_keras_metrics_threshold_weights_and_reset():
         metrics.ImageDice(threshold=128)
 
 
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_macro_metrics_are_the_mean_of_classes_that_are_there(step):
+    truth, prediction = masks((6, 9, 7, 4))
+    truth[..., 2] = prediction[..., 2] = 0  # nowhere
+    truth[..., 3] = 0  # predicted, never true: 0
+    c = metrics.counts(truth, prediction)
+    true, given = logits(truth, prediction)
+    for metric, score in ((metrics.MacroDice(4), metrics.dice), (metrics.MacroJaccard(4), metrics.jaccard)):
+        for start in range(0, len(true), step):
+            metric.update_state(true[start : start + step], given[start : start + step])
+        assert float(metric.result()) == pytest.approx(score(c, "pooled_macro", empty=math.nan), abs=1e-6)
+        metric.reset_state()
+        metric.update_state(true[4:], given[4:], sample_weight=[1.0, 0.0])  # the second is padding
+        expected = score(metrics.counts(truth[4:5], prediction[4:5]), "pooled_macro", empty=math.nan)
+        assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
+
+
 def test_keras_metrics_are_saved_with_their_parameters():
-    for metric in (metrics.ImageDice("d", threshold=0.3), metrics.ImageJaccard("j", threshold=0.4, cut=0.65)):
+    macro = metrics.MacroJaccard(5, threshold=0.3)
+    for metric in (macro, metrics.ImageDice("d", threshold=0.3), metrics.ImageJaccard("j", threshold=0.4, cut=0.65)):
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
         assert type(again) is type(metric)
         assert again.get_config() == metric.get_config()
@@ -287,11 +305,14 @@ def test_keras_metrics_in_fit_on_two_replicas_with_an_uneven_last_batch():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
     with strategy.scope():
         model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Activation("linear")])
-        model.compile(loss="mse", metrics=[metrics.ImageDice(), metrics.ImageJaccard()])
+        macro = [metrics.MacroDice(1, name="macro"), metrics.MacroJaccard(1, name="macro_jaccard")]
+        model.compile(loss="mse", metrics=[metrics.ImageDice(), metrics.ImageJaccard(), *macro])
     found = model.evaluate(given, true, batch_size=4, verbose=0, return_dict=True)
     c = metrics.counts(truth, prediction)
     assert found["dice"] == pytest.approx(metrics.dice(c), abs=1e-6)
     assert found["jaccard"] == pytest.approx(metrics.jaccard(c), abs=1e-6)
+    assert found["macro"] == pytest.approx(metrics.dice(c, "pooled_macro"), abs=1e-6)
+    assert found["macro_jaccard"] == pytest.approx(metrics.jaccard(c, "pooled_macro"), abs=1e-6)
 
 
 def test_keras_metrics_cut_soft_masks_at_one_half():
