@@ -16,7 +16,6 @@ ROOT = Path(__file__).parent.parent
 SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1)}  # taken where a network has the option
 EXTRA = {"adstnet": {"width": 8}}  # options of its backbone
 TOLERANCE = 1e-3  # relative
-STEP = 0.1  # length of the gradient step relative to the weights
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compile four times faster
 
 
@@ -160,14 +159,16 @@ def test_jax_gives_what_tensorflow_gives(folders):
 
 
 def check_step(ours, theirs, file):
-    """Compare one gradient step. A ReLU that rounds to the other side makes single gradients differ by percents."""
+    """Compare one gradient step: all weights together, and each by the largest gradient of the network.
+
+    Its own largest would not do: a bias before a batch normalization has no gradient but its rounding, and a ReLU that
+    rounds to the other side changes a small gradient by a percent.
+    """
     scale = max(np.abs(gradient).max() for gradient in theirs.values())
     for key, expected in theirs.items():
-        # a bias before a batch normalization has no gradient: its rounding is held against the network's largest
-        largest = max(np.abs(expected).max(), TOLERANCE * scale)
-        assert np.abs(ours[key] - expected).max() <= 0.1 * largest, f"{file}: {key}"
+        assert np.abs(ours[key] - expected).max() <= TOLERANCE * scale, f"{file}: {key}"
     ours, theirs = (np.concatenate([part[key] for key in sorted(part)]) for part in (ours, theirs))
-    assert STEP * np.linalg.norm(ours - theirs) <= TOLERANCE * np.linalg.norm(theirs), file
+    assert np.linalg.norm(ours - theirs) <= TOLERANCE * np.linalg.norm(theirs), file
 
 
 if __name__ == "__main__":
