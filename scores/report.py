@@ -170,7 +170,7 @@ def _cells(scores, kind, name):
 
 def _class_table(result, kind, names):
     rows = []
-    for label, part in {**result["classes"], "together": result}.items():
+    for label, part in {**result["classes"], "all together": result}.items():
         interval = between(part["intervals"][kind]["jaccard"])
         rows.append([spaced(label), *(number(part[kind][name]) for name in names)])
         rows[-1].insert(2, interval)
