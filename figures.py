@@ -294,7 +294,6 @@ def _title(column):
 def _draw_column(axes, log, column, label, color):
     if column in log:
         log = log.dropna(subset=column)  # of an epoch that was not validated
-        log = log.dropna(subset=[column])  # epochs that were not validated
         style = "--" if column in ("loss", "dice", "jaccard") else "-"  # of the training images
         mark = "o" if len(log) < 20 else None
         axes.plot(log["epoch"], log[column], style, color=color, linewidth=1.6, marker=mark, markersize=3, label=label)

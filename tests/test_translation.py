@@ -64,7 +64,8 @@ def test_every_schedule_and_optimiser_has_a_counterpart(tmp_path, scheduler, opt
     settings, _ = parsed(tmp_path, scheduler=scheduler, optimizer=optimizer, model="unet", load="exp_0")
     assert settings.optimizer == optimizer and settings.model == "attributes_unet" and settings.weights is None
     assert settings.schedule == ("constant" if scheduler in ("none", "reduce_lr") else scheduler)
-    assert settings.plateau == (4 if scheduler == "reduce_lr" else 0)
+    watched = (4, "val_dice") if scheduler == "reduce_lr" else (0, "val_loss")
+    assert (settings.plateau, settings.monitor) == watched
     assert settings.learning_rate == (1e-3 if scheduler == "onecycle" else 1e-4)
     assert settings.momentum == (0.999 if optimizer in ("sgd", "rmsprop") else 0)
 
