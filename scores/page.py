@@ -116,7 +116,8 @@ table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabula
 th, td { padding: .32rem 0 .32rem 1.5rem; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8.5rem; }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: #8a949e; }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: #8a949e;
+     white-space: normal; }
 tbody tr:hover { background: #f5f8fa; }
 .wide { overflow-x: auto; }
 .folded { columns: 20rem 3; column-gap: 2.5rem; font-size: .84rem; margin: .8rem 0; }

@@ -87,7 +87,7 @@ def _attribute_headline(result):
     interval = between(result["intervals"]["challenge"]["jaccard"])
     numbers = [
         ("Challenge Jaccard", number(challenge["jaccard"], 3), f"95 %: {interval}"),
-        ("Macro Jaccard", number(mean["jaccard"], 3), "of masks, mean of the attributes"),
+        ("Macro Jaccard", number(mean["jaccard"], 3), "of masks at the threshold"),
     ]
     if "soft_dice" in mean:
         numbers.append(("Soft macro Dice", number(mean["soft_dice"], 3), "of probabilities, no threshold"))
