@@ -256,7 +256,7 @@ def _add_launch(parser):
         " or, where that one is damaged, from the one before (default: last)")  # fmt: skip
     add("--init", metavar="FROM", help="begin with the weights of a run or a .keras file, as far as they fit")
     add("--devices", default="all", help="all GPUs, some (0,1), cpu, or cpu:N: N devices on the CPU (default: all)")
-    add("--workers", metavar="HOST:PORT,…", help="all machines of the run, each started with the same command")
+    add("--workers", metavar="HOST:PORT,…", help="all machines, each started with the same command; or by TF_CONFIG")
     add("--worker", type=int, help="which of the workers this one is, from 0")
     add("--save_every", type=int, default=0, help="a checkpoint after so many steps too, not just after each epoch")
     add("--samples_every", type=int, default=5, help="epochs between sample predictions in TensorBoard; 0: none")
