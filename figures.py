@@ -28,6 +28,7 @@ def save(figure, path):
     """Write a figure, of the kind that the path's suffix names, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+    figure.clear()  # its parts hold each other, and would stay in memory until Python looks for such rings
 
 
 # === Score curves ===
@@ -42,8 +43,9 @@ def _square(title, xlabel, ylabel, entries):
     return figure, axes
 
 
-def tidy(axes):
-    """A light grid behind the data, no frame above and to the right."""
+def tidy(axes, **labels):
+    """A light grid behind the data, no frame above and to the right; `labels` go to `axes.set`."""
+    axes.set(**labels)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

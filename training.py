@@ -58,6 +58,7 @@ class Training:
             raise ValueError("--save_every needs Keras's TensorFlow backend")
         self.average = Average(network, settings.ema) if settings.ema else None
         self.callbacks = callbacks(settings)
+        self.validation = pipeline.evaluation(splits["val"], settings)
         self.recorder = Recorder(settings, launch, network, self.loop.judged, splits)
         self.data = checkpoint.fingerprint(splits)
         self.step, self.seconds, self.waited, self.asked_to_stop = 0, 0.0, 0.0, False
@@ -182,7 +183,7 @@ class Training:
         if self.average:
             self.average.swap()
         if due := last or (number + 1) % self.settings.evaluate_every == 0:
-            row |= self.loop.validate(pipeline.evaluation(self.splits["val"], self.settings))
+            row |= self.loop.validate(self.validation)
         row["learning_rate"] = optimizers.last_rate(self.network.optimizer)
         row["seconds"] = self.seconds + time.perf_counter() - start
         row["images_per_second"] = len(self.splits["train"].ids) / self.seconds

@@ -4,24 +4,10 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures import PALETTE, PREDICTION_COLOR, TRUTH_COLOR
-from files import replacing
+from figures import PALETTE, PREDICTION_COLOR, TRUTH_COLOR, save, tidy
 from scores.summary import MEASURES
 
-DPI = 120
 HEIGHT = 256  # of a picture of the worst images, in pixels
-
-
-def _save(figure, path):
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
-
-
-def _tidy(axes, **labels):
-    axes.set(**labels)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 # === One run ===
@@ -44,7 +30,7 @@ def scores(path, classes, of_images, jaccards, shares, table=None, best=None, hi
         _calibration(axes.pop(0), classes, histograms)
     _spread(axes[0], classes, of_images)
     _sizes(axes[1], classes, jaccards, shares)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _thresholds(axes, table, best):
@@ -55,7 +41,7 @@ def _thresholds(axes, table, best):
             label += f", best {best['best'][name]:g}"
             axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
         axes.plot(part["threshold"], part[measure], color=color, linewidth=1.6, label=label)
-    _tidy(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
+    tidy(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -66,7 +52,7 @@ def _calibration(axes, classes, histograms):
         label = f"{name.replace('_', ' ')}, error {histogram.expected_calibration_error():.3f}"
         axes.plot(probability, share, "o-", color=PALETTE[k % len(PALETTE)], linewidth=1.4, markersize=3, label=label)
     labels = {"xlabel": "mean probability", "ylabel": "share of true pixels"}
-    _tidy(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
+    tidy(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -74,7 +60,7 @@ def _spread(axes, classes, of_images):
     axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.85)
     axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
     labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
-    _tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
+    tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
 
 
 def _sizes(axes, classes, jaccards, shares):
@@ -83,7 +69,7 @@ def _sizes(axes, classes, jaccards, shares):
         axes.plot(shares[there, k], jaccards[there, k], "o", color=PALETTE[k % len(PALETTE)], markersize=3, alpha=0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    _tidy(
+    tidy(
         axes, title="Lesion size", xlabel="area of the true mask, % of the image", ylabel="Jaccard", ylim=(-0.02, 1.02)
     )
 
@@ -160,6 +146,6 @@ def comparison(path, names, scores):
     left.set_yticks(ticks, labels)
     right.axvline(0, color="0.4", linewidth=1)
     right.locator_params(axis="x", nbins=5)
-    _tidy(left, title="Scores, 95 % intervals")
-    _tidy(right, title=f"Difference to {names[0]}, paired")
-    _save(figure, path)
+    tidy(left, title="Scores, 95 % intervals")
+    tidy(right, title=f"Difference to {names[0]}, paired")
+    save(figure, path)
