@@ -28,7 +28,6 @@ def save(figure, path):
     """Write a figure, of the kind that the path's suffix names, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
-    figure.clear()  # its parts hold each other, and would stay in memory until Python looks for such rings
 
 
 # === Score curves ===

@@ -1,5 +1,6 @@
 """What a run keeps and tells: the average of its weights, the log and its figure, TensorBoard, the best network."""
 
+import gc
 import math
 import platform
 from pathlib import Path
@@ -19,6 +20,7 @@ from files import replacing
 
 HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
 SAMPLES = 4  # images in TensorBoard
+TIDY = 5  # epochs after which memory is looked through
 
 
 class Average:
@@ -80,6 +82,8 @@ class Recorder:
         self._write_board(row)
         if self.best() is row:
             self._write_best(row)
+        if row["epoch"] % TIDY == 0:
+            gc.collect()  # figures and networks hold themselves in rings, which Python looks for too late
 
     def best(self):
         """The row of the best epoch that was validated so far, the earliest of equals; None before the first."""
