@@ -32,14 +32,11 @@ def _float32(masks, logits):
     """Both as float32 tensors of one shape (B, H, W, C); ValueError when the shapes differ or are not of rank 4."""
     masks = ops.cast(ops.convert_to_tensor(masks), "float32")
     logits = ops.cast(ops.convert_to_tensor(logits), "float32")
-    same = len(masks.shape) == len(logits.shape) == 4 and all(
-        a is None or b is None or a == b for a, b in zip(masks.shape, logits.shape, strict=True)
-    )
+    pairs = zip(masks.shape, logits.shape, strict=False)
+    same = len(masks.shape) == len(logits.shape) == 4 and all(None in pair or pair[0] == pair[1] for pair in pairs)
     if not same:
-        raise ValueError(
-            "masks and logits must both be (batch, height, width, classes), "
-            f"got {tuple(masks.shape)} and {tuple(logits.shape)}"
-        )
+        got = f"{tuple(masks.shape)} and {tuple(logits.shape)}"
+        raise ValueError(f"masks and logits must both be (batch, height, width, classes), got {got}")
     return masks, logits
 
 
@@ -368,10 +365,10 @@ def _terms(node, factor, spec):
     match node:
         case ast.BinOp(op=ast.Add()):
             return _terms(node.left, factor, spec) + _terms(node.right, factor, spec)
-        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=int() | float() as number), right=other):
-            return _terms(other, factor * _positive("a factor", number), spec)
-        case ast.BinOp(op=ast.Mult(), left=other, right=ast.Constant(value=int() | float() as number)):
-            return _terms(other, factor * _positive("a factor", number), spec)
+        case ast.BinOp(op=ast.Mult(), left=one, right=other):
+            number, other = (one, other) if isinstance(one, ast.Constant) else (other, one)
+            if isinstance(number, ast.Constant) and type(number.value) in (int, float):
+                return _terms(other, factor * _positive("a factor", number.value), spec)
         case ast.Name(id=name):
             return [(factor, name, [])]
         case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
@@ -383,15 +380,13 @@ def _make(name, keywords, spec, class_weights):
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
     allowed = LOSSES[name].parameters
-    arguments = {}
-    for keyword in keywords:
-        if keyword.arg not in allowed:
-            given = ", ".join(allowed) or "none"
-            raise ValueError(f"unknown parameter {keyword.arg!r} of {name} in {spec!r}; {name} takes: {given}")
-        try:
-            arguments[keyword.arg] = ast.literal_eval(keyword.value)
-        except (ValueError, TypeError) as error:
-            raise _bad(spec, f"gives {keyword.arg} a value that is no number or list") from error
+    if wrong := [keyword.arg for keyword in keywords if keyword.arg not in allowed]:
+        given = ", ".join(allowed) or "none"
+        raise ValueError(f"unknown parameter {wrong[0]!r} of {name} in {spec!r}; {name} takes: {given}")
+    try:
+        arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+    except (ValueError, TypeError) as error:
+        raise _bad(spec, f"gives {name} a value that is no number or list") from error
     if class_weights and LOSSES[name].per_class:
         arguments.setdefault(LOSSES[name].per_class, class_weights)
     return LOSSES[name](**arguments)
