@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
+from datasets.isic2018 import ATTRIBUTES
 from scores import bootstrap, page, plots, summary
 from scores.outputs import without_nan, write_text
 from scores.report import between, number
@@ -24,7 +25,12 @@ SCORES = {  # name: (kind, score, label)
     "thresholded_jaccard": ("per_image", "thresholded_jaccard", "Thresholded Jaccard"),
     "dice": ("per_image", "dice", "Dice"),
     "pooled_jaccard": ("pooled", "jaccard", "Pooled Jaccard"),
+    "challenge_jaccard": ("challenge", "jaccard", "Challenge Jaccard"),
+    "macro_jaccard": ("class_mean", "jaccard", "Macro Jaccard"),
+    "macro_dice": ("class_mean", "dice", "Macro Dice"),
 }
+LESION_SCORES = ("jaccard", "thresholded_jaccard", "dice", "pooled_jaccard")
+CLASS_SCORES = ("macro_jaccard", "macro_dice", "pooled_jaccard")
 APART = 10  # images to list
 
 
@@ -52,7 +58,7 @@ def compare(names):
     found = _compared(runs)
 
     output, title = OUTPUT / f"compare_{'_'.join(names)}", f"Compared: {', '.join(names)}"
-    shown = {label: [scores[key] for scores in found.values()] for key, (*_, label) in SCORES.items()}
+    shown = {SCORES[key][-1]: [scores[key] for scores in found.values()] for key in found[names[0]]}
     plots.comparison(output / "comparison.png", names, shown)
     rows = [_flat(name, key, values) for name, scores in found.items() for key, values in scores.items()]
     blocks = _blocks(runs, found)
@@ -97,19 +103,27 @@ def _check(first, other):
         )
 
 
+def _scores(run):
+    """Which scores are compared: those by which masks of such classes are ranked."""
+    if len(run.classes) == 1:
+        return LESION_SCORES
+    return ("challenge_jaccard", *CLASS_SCORES) if tuple(run.classes) == ATTRIBUTES else CLASS_SCORES
+
+
 def _compared(runs):
     """{run: {score: {"score", "interval", "difference", "difference_interval", "p"}}}; to the first run."""
-    found, base = {}, None
+    found, base, kept = {}, None, _scores(runs[0])
     for run in runs:
-        drawn = summary.draws(run.counts)
+        exact = summary.summarize(run.counts, None, run.classes)
+        drawn = summary.draws(run.counts, "challenge" in exact)
         base = base or drawn
-        exact = {"per_image": summary.per_image_scores(run.counts), "pooled": summary.pooled_scores(run.counts)}
         found[run.name] = {}
-        for key, (kind, name, _) in SCORES.items():
+        for key in kept:
+            kind, name, _ = SCORES[key]
             apart = drawn[kind][name] - base[kind][name]  # (draws,)
             found[run.name][key] = {
                 "score": exact[kind][name],
-                "interval": bootstrap.interval(drawn[kind][name]),
+                "interval": exact["intervals"][kind][name],
                 "difference": exact[kind][name] - found[runs[0].name][key]["score"] if run is not runs[0] else 0.0,
                 "difference_interval": bootstrap.interval(apart),
                 "p": bootstrap.two_sided(apart),
@@ -122,15 +136,15 @@ def _compared(runs):
 
 def _blocks(runs, found):
     result, first = runs[0].result, runs[0].name
-    labels = [label for *_, label in SCORES.values()]
+    labels = {key: SCORES[key][-1] for key in found[first]}
     scores = [
-        [name, *(f"{number(s[key]['score'])} ({between(s[key]['interval'])})" for key in SCORES)]
-        for name, s in found.items()
+        [name, *(f"{number(s['score'])} ({between(s['interval'])})" for s in scores.values())]
+        for name, scores in found.items()
     ]
     differences = [
-        [f"{name}, {label}", *_difference(scores[key])]
+        [f"{name}, {labels[key]}", *_difference(values)]
         for name, scores in found.items()
-        for key, (*_, label) in SCORES.items()
+        for key, values in scores.items()
         if name != first
     ]
     where = f"{result['images']} images" + f" of {result['data']}, split {result['split']}" * bool(result["split"])
@@ -138,7 +152,9 @@ def _blocks(runs, found):
     return [
         page.Text(f"{where}, scored at the {result['at']} size."),
         page.Heading("Scores"),
-        page.Table(["run", *labels], scores, "With 95 % intervals, 10,000 draws of the images with replacement."),
+        page.Table(
+            ["run", *labels.values()], scores, "With 95 % intervals, 10,000 draws of the images with replacement."
+        ),
         page.Heading(f"Differences to {first}"),
         page.Table(
             ["run and score", "difference", "95 % interval", "p"],

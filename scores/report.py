@@ -84,10 +84,10 @@ def headline(result):
 
 def _attribute_headline(result):
     challenge, mean = result["challenge"], result["class_mean"]
-    interval = between(result["intervals"]["challenge"]["jaccard"])
+    intervals = {kind: between(result["intervals"][kind]["jaccard"]) for kind in ("challenge", "class_mean")}
     numbers = [
-        ("Challenge Jaccard", number(challenge["jaccard"], 3), f"95 %: {interval}"),
-        ("Macro Jaccard", number(mean["jaccard"], 3), "of masks at the threshold"),
+        ("Challenge Jaccard", number(challenge["jaccard"], 3), f"95 %: {intervals['challenge']}"),
+        ("Macro Jaccard", number(mean["jaccard"], 3), f"95 %: {intervals['class_mean']}"),
     ]
     if "soft_dice" in mean:
         numbers.append(("Soft macro Dice", number(mean["soft_dice"], 3), "of probabilities, no threshold"))

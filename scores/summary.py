@@ -37,6 +37,7 @@ LABELS = {
     "brier": "Brier score (0 is best)",
     "expected_calibration_error": "Expected calibration error (0 is best)",
 }
+OVERLAPS = ("jaccard", "dice")
 STEPS = 100  # thresholds are hundredths
 MEASURES = {  # by which thresholds are chosen
     "per_image_jaccard": "mean Jaccard of images",
@@ -56,14 +57,15 @@ def summarize(counts, histograms, classes):
     ISIC 2018 Task 2 also "challenge".
     """
     histograms = histograms or [None] * (len(classes) + 1)
-    result = _summary(counts, histograms[-1])
+    ranked = tuple(classes) == ATTRIBUTES
+    result = _summary(counts, histograms[-1], ranked)
     if len(classes) > 1:
         each = {name: _summary(one_class(counts, k), histograms[k]) for k, name in enumerate(classes)}
         names = [name for name in result["pooled"] if name != "confusion_matrix"]
         result["class_mean"] = {name: _mean([scores["pooled"][name] for scores in each.values()]) for name in names}
         result["classes"] = each
-    if tuple(classes) == ATTRIBUTES:
-        result["challenge"], result["intervals"]["challenge"] = challenge(counts, classes)
+    if ranked:
+        result["challenge"] = challenge(counts, classes)
     return result
 
 
@@ -71,15 +73,10 @@ def challenge(counts, classes):
     """The score of ISIC 2018 Task 2: counts as shares of the image's pixels, summed over images.
 
     Returns {"jaccard", "dice", "per_attribute": {name: {"jaccard", "dice"}}}, the first two over the sum of all
-    attributes, and {"jaccard": interval, "dice": interval}. Where no pixel is true and none predicted they are 1.
+    attributes. Where no pixel is true and none predicted they are 1.
     """
     scores = metrics.task2_scores(counts, classes)
-    pixels = sum(counts)
-    shares = np.stack([(field / pixels).sum(axis=1) for field in counts], axis=1)  # (images, 4)
-    drawn = metrics.Counts(*bootstrap.sums(shares).T[..., None])  # (draws, 1)
-    both = {"jaccard": metrics.jaccard(drawn, "none"), "dice": metrics.dice(drawn, "none")}  # (draws, 1)
-    intervals = {name: bootstrap.interval(samples[:, 0]) for name, samples in both.items()}
-    return {**scores["micro_average"], "per_attribute": {name: scores[name] for name in classes}}, intervals
+    return {**scores["micro_average"], "per_attribute": {name: scores[name] for name in classes}}
 
 
 def presence(counts, peaks, classes):
@@ -144,8 +141,8 @@ def one_class(counts, k):
     return metrics.Counts(*(field[:, k : k + 1] for field in counts))
 
 
-def _summary(counts, histogram):
-    drawn = draws(counts)
+def _summary(counts, histogram, ranked=False):
+    drawn = draws(counts, ranked)
     return {
         "empty_masks": int(np.count_nonzero(counts.tp + counts.fn == 0)),  # of images × classes
         "pooled": pooled_scores(counts, histogram),
@@ -168,17 +165,29 @@ def per_image_scores(counts):
     return {name: getattr(metrics, name)(counts, "image") for name in PER_IMAGE}
 
 
-def draws(counts, seed=0):
-    """Bootstrap samples of the scores from counts: {"per_image": {name: (draws,)}, "pooled": {name: (draws,)}}."""
+def draws(counts, ranked=False, seed=0):
+    """Bootstrap samples of the scores from counts: {"per_image": {name: (draws,)}, "pooled": {name: (draws,)}}.
+
+    Of several classes also "class_mean", and, where the counts are `ranked` as in ISIC 2018 Task 2, "challenge": their
+    Jaccard and Dice.
+    """
+    images, classes = counts.tp.shape
     scores = np.stack([_of_each_image(name, counts) for name in PER_IMAGE], axis=1)  # (N, scores)
-    pixels = np.stack([field.sum(axis=1) for field in counts], axis=1)  # (N, 4)
-    sums = bootstrap.sums(np.concatenate([scores, pixels], axis=1), seed)  # (draws, scores + 4)
-    means, pixels = np.split(sums, [len(PER_IMAGE)], axis=1)
-    drawn = metrics.Counts(*pixels.T[..., None])  # (draws, 1): each draw counts as one image
-    return {
-        "per_image": dict(zip(PER_IMAGE, means.T / len(scores), strict=True)),
-        "pooled": {name: getattr(metrics, name)(drawn, "none", empty=math.nan)[:, 0] for name in POOLED},
+    shares = (np.stack(counts) / sum(counts)).sum(axis=2).T  # (N, 4)
+    pixels = np.stack(counts, axis=1).reshape(images, 4 * classes)
+    sums = bootstrap.sums(np.concatenate([scores, shares, pixels], axis=1), seed)  # (draws, scores + 4 + 4·classes)
+    means, shares, pixels = np.split(sums, [len(PER_IMAGE), len(PER_IMAGE) + 4], axis=1)
+    each = metrics.Counts(*pixels.reshape(-1, 4, classes).transpose(1, 2, 0))  # (classes, draws)
+    together = metrics.Counts(*(field.sum(axis=0) for field in each))  # (draws,)
+    drawn = {
+        "per_image": dict(zip(PER_IMAGE, means.T / images, strict=True)),
+        "pooled": {name: getattr(metrics, name)(together, "none", empty=math.nan) for name in POOLED},
     }
+    if classes > 1:  # a draw in place of a class, a class in place of an image
+        drawn["class_mean"] = {s: getattr(metrics, s)(each, "image_per_class", empty=math.nan) for s in OVERLAPS}
+    if ranked:
+        drawn["challenge"] = {s: getattr(metrics, s)(metrics.Counts(*shares.T), "none") for s in OVERLAPS}
+    return drawn
 
 
 def _of_each_image(name, counts):

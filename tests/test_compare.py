@@ -9,6 +9,7 @@ import pytest
 
 import evaluate
 import metrics
+from datasets.isic2018 import ATTRIBUTES
 from scores import compare, summary
 
 
@@ -51,6 +52,39 @@ def test_paired_differences():
     assert result["runs"]["weak"]["jaccard"]["difference"] == 0 and result["runs"]["weak"]["jaccard"]["p"] == 1
     pooled = result["runs"]["strong"]["pooled_jaccard"]
     assert pooled["score"] == pytest.approx((weak + 20).sum() / true.sum())
+
+
+def test_attributes_are_compared_by_the_challenges_score_and_the_classes_mean():
+    generator = np.random.default_rng(1)
+    true, hit, wrong = (generator.integers(0, high, (40, 5)) for high in (90, 60, 30))
+    true[:, 2] = 0  # in no image
+    true *= generator.random((40, 5)) < 0.4  # often absent
+    pixels = generator.choice([1000, 5000], 40)  # images of two sizes
+    runs = {}
+    for name, fp in (("few", wrong), ("many", wrong * 4)):
+        tp = np.minimum(hit, true)
+        runs[name] = metrics.Counts(tp, fp, true - tp, pixels[:, None] - true - fp)
+        folder = Path("output", name)
+        folder.mkdir(parents=True)
+        table = summary.image_table(runs[name], [f"{i:03}" for i in range(40)], list(ATTRIBUTES), [(20, 50)] * 40)
+        table.to_csv(folder / "per_image.csv", index=False)
+        settings = {"data": "d", "split": "test", "at": "source", "images": 40, "threshold": 0.5, "tta": 1, "clean": 0}
+        (folder / "metrics.json").write_text(json.dumps(settings))
+    text = compare.compare(["few", "many"])
+    found = json.loads(Path("output/compare_few_many/comparison.json").read_text())["runs"]
+    assert list(found["few"]) == ["challenge_jaccard", "macro_jaccard", "macro_dice", "pooled_jaccard"]
+    assert "many, Challenge Jaccard" in text
+    for name, counts in runs.items():
+        tp, union = counts.tp, counts.tp + counts.fp + counts.fn
+        share = (tp.sum(axis=1) / pixels).sum() / (union.sum(axis=1) / pixels).sum()
+        assert found[name]["challenge_jaccard"]["score"] == pytest.approx(share)
+        macro = (tp.sum(axis=0) / union.sum(axis=0)).mean()  # streaks: marked, though in no image, 0
+        assert found[name]["macro_jaccard"]["score"] == pytest.approx(macro)
+        for score in ("challenge_jaccard", "macro_jaccard"):
+            low, high = found[name][score]["interval"]
+            assert low < found[name][score]["score"] < high and high - low < 0.2
+    assert found["many"]["challenge_jaccard"]["difference"] < 0
+    assert found["many"]["challenge_jaccard"]["difference_interval"][1] < 0
 
 
 def test_files():
