@@ -31,6 +31,7 @@ from models.attention_unet import attention_unet
 from models.convnext_unet import convnext_unet
 from models.jaal_net import da_net, jaal_net, lf_net
 from models.residual_unet import residual_unet
+from models.texture_unet import texture_unet
 from models.unet import unet
 from models.unext import unext
 
@@ -105,6 +106,7 @@ REGISTRY = {
         attention_unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"
     ),
     "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES, "stage"),
+    "texture_unet": Network(texture_unet, "this toolkit", (256, 256, 3), "standardize", 32, encoder="encoder"),
     "unext": Network(unext, "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
 }
 

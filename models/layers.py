@@ -168,6 +168,11 @@ def attention_gate(skip, deep, name):
     return keras.layers.Multiply(name=f"{name}_multiply")([skip, weight])
 
 
+def concat(skip, deep, name):
+    """concat(skip, deep): both (B, H, W, any) -> (B, H, W, sum of both)."""
+    return keras.layers.Concatenate(name=f"{name}_concat")([skip, deep])
+
+
 def gated_concat(skip, deep, name):
     """concat(gated skip, deep): both (B, H, W, any) -> (B, H, W, sum of both)."""
     return keras.layers.Concatenate(name=f"{name}_concat")([attention_gate(skip, deep, f"{name}_gate"), deep])

@@ -1,8 +1,6 @@
 """U-Net of residual blocks, one of the four networks of the ISIC 2018 attribute study."""
 from functools import partial
 
-import keras
-
 from models import layers
 from models.unet import u_shape
 
@@ -24,8 +22,4 @@ def residual_unet(input_shape, classes=1, width=64, depth=4, upsample="transpose
     """
     block = layers.residual_block
     grow = partial(layers.enlarge, how=upsample)
-
-    def merge(skip, x, name):
-        return keras.layers.Concatenate(name=f"{name}_concat")([skip, x])
-
-    return u_shape(input_shape, classes, width, depth, upsample, block, block, block, grow, merge, name)
+    return u_shape(input_shape, classes, width, depth, upsample, block, block, block, grow, layers.concat, name)

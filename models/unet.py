@@ -42,10 +42,16 @@ def unet(
 
 
 def u_shape(input_shape, classes, width, depth, upsample, first, encode, decode, grow, merge, name):
-    """The skeleton of the U-Nets: `first`, `encode` and `decode` are blocks (x, filters, name[, middle]),
-    `grow` enlarges twofold (x, filters, name), `merge` joins (skip, enlarged, name)."""
+    """A U-Net of `u_levels`, from image to logits."""
     shape = layers.check_size(input_shape, 2**depth, name)
-    inputs = x = keras.Input(shape, name="image")
+    inputs = keras.Input(shape, name="image")
+    x = u_levels(inputs, width, depth, upsample, first, encode, decode, grow, merge)
+    return keras.Model(inputs, layers.logits(x, classes), name=name)
+
+
+def u_levels(x, width, depth, upsample, first, encode, decode, grow, merge):
+    """The skeleton of the U-Nets, (B, H, W, C) -> (B, H, W, width): `first`, `encode` and `decode` are blocks
+    (x, filters, name[, middle]), `grow` enlarges twofold (x, filters, name), `merge` joins (skip, enlarged, name)."""
     widths = [width * 2**level for level in range(depth)]
     halving = 2 if upsample == "bilinear" else 1  # without weights the enlargement cannot halve the channels
     # 1. encoder: level i at H/2^i, W/2^i
@@ -61,4 +67,4 @@ def u_shape(input_shape, classes, width, depth, upsample, first, encode, decode,
         x = merge(skips[level], x, f"decoder{step}")
         filters = widths[level] // halving if level else widths[0]
         x = decode(x, filters, f"decoder{step}", middle=widths[level])
-    return keras.Model(inputs, layers.logits(x, classes), name=name)
+    return x

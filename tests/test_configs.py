@@ -45,7 +45,7 @@ def test_two_steps(file, eagerly):
     small = SMALL.get(name, ["--options.width", "4", "--options.depth", "2"])
     settings, _ = config.parse(["--config", str(file), *small, "--batch_size", "2", "--epochs", "1"])
     settings.normalize = settings.normalize or model.REGISTRY[name].normalization
-    data = images(ATTRIBUTES if name.startswith("attributes") else ["lesion"])
+    data = images(ATTRIBUTES if file.stem.startswith("attributes") else ["lesion"])
     keras.utils.set_random_seed(0)
     network = train.compiled(settings, data)
     steps = loop.build(network, settings, tf.distribute.get_strategy())
