@@ -168,6 +168,7 @@ def remember(folder, result, classes, own_data):
         usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
         together = usual | best.get("together", best["best"])
         runs.note(folder, thresholds=usual | best["best"], challenge_thresholds=together)
+        runs.reseal(folder)
     card.write(folder)
 
 

@@ -5,12 +5,15 @@ settings.yaml    the settings it was trained with
 run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores and the best thresholds
 README.md        the model card (card.py)
 
-model.keras also holds the settings and the first facts inside, as the comment of the zip file that it is (`seal`), so
-that handed on alone it still says how to use it; `settings` and `facts` read them from there if given such a file.
+model.keras also holds the settings and the facts but the scores inside, as the comment of the zip file that it is
+(`seal`), so that handed on alone it still says how to use it; `settings` and `facts` read them from there if given
+such a file.
 """
 
 import dataclasses
 import json
+import os
+import shutil
 import textwrap
 import zipfile
 from pathlib import Path
@@ -117,6 +120,15 @@ def seal(file, settings, **facts):
     """Put settings and facts into a saved network, a `.keras` file."""
     with zipfile.ZipFile(file, "a") as archive:
         archive.comment = json.dumps({"settings": dataclasses.asdict(settings), **facts}).encode()
+
+
+def reseal(folder):
+    """Put the settings and facts of a run, all but its scores, into its network anew; no younger for that."""
+    file = Path(folder, "model.keras")
+    with replacing(file) as path:
+        shutil.copyfile(file, path)
+        seal(path, settings(folder), **{name: fact for name, fact in facts(folder).items() if name != "results"})
+        os.utime(path, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
 
 
 def _sealed(file):

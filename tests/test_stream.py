@@ -128,12 +128,16 @@ def test_the_best_threshold_is_kept_and_used():
     save_run("tiny", level=0.5)
     with pytest.raises(ValueError, match=r"no best threshold for lesion yet: python evaluate\.py --run tiny --split"):
         evaluate.evaluate("tiny", "val", at="network", threshold="best")
+    saved = (runs.BEST / "tiny" / "model.keras").stat().st_mtime_ns
     before = evaluate.evaluate("tiny", "val", at="network")
     assert before["per_image"]["jaccard"] == pytest.approx(0.5)
     assert before["best_thresholds"]["score"] == {"lesion": 1.0}
     facts = runs.facts(runs.BEST / "tiny")
     assert 0.73 < facts["thresholds"]["lesion"] < 0.93
     assert facts["results"]["val"]["per_image"] == before["per_image"]
+    alone = runs.BEST / "tiny" / "model.keras"  # handed on it has them inside
+    assert runs.facts(alone) == {name: fact for name, fact in facts.items() if name != "results"}
+    assert runs.settings(alone) == runs.settings(runs.BEST / "tiny") and alone.stat().st_mtime_ns == saved
     after = evaluate.evaluate("tiny", "test", data="data2", at="network", threshold="best")
     assert after["per_image"]["jaccard"] == 1 and after["threshold"] == facts["thresholds"]["lesion"]
     assert list(runs.facts(runs.BEST / "tiny")["results"]) == ["val", "test of data2"]
