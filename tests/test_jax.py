@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import model
+
 ROOT = Path(__file__).parent.parent
 SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1)}  # taken where a network has the option
 EXTRA = {"adstnet": {"width": 8}}  # options of its backbone
@@ -19,6 +21,8 @@ WITHIN_OTHERS = {  # networks of which every layer is in another one
     "jaal_net": "lf_net, and da_net beside it",
     "unet16": "the backbone of adstnet",
     "unet": "attributes_unet, with one class",
+    "ham10000_unet": "attributes_unet, without its norms",
+    "attributes_residual_unet": "texture_unet, after the texture",
 }
 TOLERANCE = 1e-3  # relative
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compile four times faster
@@ -152,7 +156,8 @@ def folders(tmp_path_factory):
 def test_jax_gives_what_tensorflow_gives(folders):
     files = sorted(path.name for path in folders["tensorflow"].iterdir())
     assert files == sorted(path.name for path in folders["jax"].iterdir())
-    assert sum(name.startswith("network") for name in files) >= 10
+    networks = {name.removeprefix("network ").removesuffix(".npz") for name in files if name.startswith("network")}
+    assert networks | set(WITHIN_OTHERS) == set(model.names()) and not networks & set(WITHIN_OTHERS)
     for file in files:
         ours, theirs = dict(np.load(folders["jax"] / file)), dict(np.load(folders["tensorflow"] / file))
         assert set(ours) == set(theirs), file
