@@ -64,13 +64,14 @@ def adstnet(size, batch, backbone):
     """The steps to compare."""
     x, masks = discs(batch, size, 3)
     shape = (size, size, 3)
-    network = model.build("adstnet", shape, backbone=backbone)
+    options = {"weights": "none"} if "weights" in model.REGISTRY[backbone].defaults() else {}
+    network = model.build("adstnet", shape, backbone=backbone, **options)
     labels = network.labels(masks)
-    plain = model.build("adstnet", shape, backbone=backbone)
+    plain = model.build("adstnet", shape, backbone=backbone, **options)
     plain = keras.Model(plain.input, plain.output)
     targets = {"core": labels["core"], "edge": labels["edge"], "binary": masks, "logits": masks}
     return {
-        f"{backbone} alone": stepper(model.build(backbone, shape, classes=1), x, masks),
+        f"{backbone} alone": stepper(model.build(backbone, shape, **{"classes": 1, **options}), x, masks),
         "with its head, plain fit": stepper(plain, x, targets, {name: BCE() for name in targets}),
         "AdSTNet": stepper(network, x, labels),
     }
