@@ -1,8 +1,8 @@
 """A U-Net that is told the texture of each place: small, trained from random weights, it does not find it by itself.
 
-Pigment networks, globules and milia-like cysts differ from the skin around them by their grain, not by their colour.
-The measure of it is classical: the energies of band-pass filters (K. I. Laws, Textured Image Segmentation, 1980), here
-of differences of Gaussians. The network is ours, of none of the five systems.
+Pigment networks, globules and milia-like cysts differ from the skin around them more by their grain than by their
+colour. The measure of it is classical: the energies of band-pass filters (K. I. Laws, Textured Image Segmentation,
+1980), here of differences of Gaussians. The network is ours, of none of the five systems.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from models.unet import u_levels
 
 DEVIATIONS = (0.7, 1.0, 1.4, 2.0)  # of the Gaussians, in pixels
 RADIUS = 6  # of the filters, in pixels: three of the largest deviations
-COARSE = 4  # the second set of filters sees the image reduced so much
+REDUCTION = 4  # of the result, and of the image that the second set of filters sees
 FLOOR = 0.02  # added to an energy before its logarithm: what noise and JPEG leave of standardized pixels
 
 
@@ -25,26 +25,17 @@ FLOOR = 0.02  # added to an energy before its logarithm: what noise and JPEG lea
 
 @keras.saving.register_keras_serializable(package="lesion")
 class TextureEnergy(keras.layers.Layer):
-    """Colours and the logarithms of 16 texture energies: (B, H, W, C) -> (B, H/reduction, W/reduction, C + 16).
+    """Colours and the logarithms of 16 texture energies: (B, H, W, C) -> (B, H/4, W/4, C + 16).
 
     The lightness, the mean of the channels, goes through four band-pass filters half an octave apart, and so does its
     reduction to a quarter. What is above 0 and what below is averaged around each place, bright grain and dark grain
     apart. No weights.
 
-    Args:
-        reduction: int, 2 or 4.
-
-    Raises: ValueError for another reduction, or where H or W is no multiple of 4 or below 28.
+    Raises: ValueError where H or W is no multiple of 4 or below 28.
     """
 
-    def __init__(self, reduction=2, **kwargs):
-        super().__init__(**kwargs)
-        if reduction not in (2, COARSE):
-            raise ValueError(f"reduction must be 2 or {COARSE}, got {reduction!r}")
-        self.reduction = reduction
-
     def build(self, shape):
-        if any(n % COARSE or n // COARSE <= RADIUS for n in shape[1:3]):
+        if any(n % REDUCTION or n // REDUCTION <= RADIUS for n in shape[1:3]):
             given = f"{shape[1]} x {shape[2]}"
             raise ValueError(f"texture wants height and width in multiples of 4 from 28 on, got {given}")
         self.filters = band_filters()
@@ -58,17 +49,12 @@ class TextureEnergy(keras.layers.Layer):
 
     def call(self, x):
         light = ops.mean(x, axis=-1, keepdims=True)
-        fine = self.energies(light, 2 * self.reduction, self.reduction)
-        coarse = self.energies(ops.average_pool(light, COARSE, COARSE), 3, 1)  # (B, H/4, W/4, 8)
-        for axis in (1, 2):
-            coarse = ops.repeat(coarse, COARSE // self.reduction, axis=axis)
-        return ops.concatenate([ops.average_pool(x, self.reduction, self.reduction), fine, coarse], axis=-1)
+        fine = self.energies(light, 2 * REDUCTION, REDUCTION)
+        coarse = self.energies(ops.average_pool(light, REDUCTION, REDUCTION), 3, 1)
+        return ops.concatenate([ops.average_pool(x, REDUCTION, REDUCTION), fine, coarse], axis=-1)
 
     def compute_output_shape(self, shape):
-        return (shape[0], shape[1] // self.reduction, shape[2] // self.reduction, shape[3] + 4 * len(DEVIATIONS))
-
-    def get_config(self):
-        return {**super().get_config(), "reduction": self.reduction}
+        return (shape[0], shape[1] // REDUCTION, shape[2] // REDUCTION, shape[3] + 4 * len(DEVIATIONS))
 
 
 def band_filters():
@@ -85,25 +71,24 @@ def band_filters():
 # === Functional model ===
 
 
-def texture_unet(input_shape, classes=1, width=32, depth=3, reduction=4, name="texture_unet"):
-    """U-Net on colours and texture energies at a half or a quarter of the image's size.
+def texture_unet(input_shape, classes=1, width=32, depth=3, name="texture_unet"):
+    """U-Net on colours and texture energies at a quarter of the image's size.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of reduction · 2**depth, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 4 · 2**depth, else ValueError.
         classes: channels of the output.
         width: channels of the first level, doubled from level to level.
         depth: number of twofold reductions within the U-Net.
-        reduction: 2 or 4, of the image before it.
         name: name of the model.
 
     Returns: keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes).
     """
-    shape = layers.check_size(input_shape, reduction * 2**depth, name)
+    shape = layers.check_size(input_shape, REDUCTION * 2**depth, name)
     inputs = keras.Input(shape, name="image")
-    x = TextureEnergy(reduction, name="texture")(inputs)  # (B, H/r, W/r, C + 16)
+    x = TextureEnergy(name="texture")(inputs)  # (B, H/4, W/4, C + 16)
     x = keras.layers.BatchNormalization(**layers.NORM, name="texture_norm")(x)
     block, grow = layers.residual_block, partial(layers.enlarge, how="transpose")
     x = u_levels(x, width, depth, "transpose", block, block, block, grow, layers.concat)
     x = layers.logits(x, classes)
-    x = keras.layers.UpSampling2D(reduction, interpolation="bilinear", dtype="float32", name="enlarged")(x)
+    x = keras.layers.UpSampling2D(REDUCTION, interpolation="bilinear", dtype="float32", name="enlarged")(x)
     return keras.Model(inputs, x, name=name)

@@ -43,8 +43,6 @@ def network_numbers(name):
     """Outputs in inference mode, and the gradients of the cross-entropy in training mode, of a small network."""
     import keras
 
-    import model
-
     entry = model.REGISTRY[name]
     options = {key: value for key, value in SMALL.items() if key in entry.defaults()} | EXTRA.get(name, {})
     side = 2 * entry.divisor
@@ -121,7 +119,6 @@ def loss_numbers(spec):
 
 def main(folder):
     import loss
-    import model
 
     networks = [name for name in model.names() if name not in WITHIN_OTHERS]
     for kind, names, numbers in (("network", networks, network_numbers), ("loss", loss.LOSSES, loss_numbers)):

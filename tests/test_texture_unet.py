@@ -27,7 +27,7 @@ def test_filters_see_no_flat_light_and_weigh_the_same():
 
 def test_energies_are_those_of_opencv():
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 64, 3)).astype("float32")
-    found = np.asarray(TextureEnergy(4)(image))[0]
+    found = np.asarray(TextureEnergy()(image))[0]
     assert found.shape == (8, 16, 19)
     np.testing.assert_allclose(found[..., :3], cv2.resize(image[0], (16, 8), interpolation=cv2.INTER_AREA), atol=1e-5)
     light = image[0].mean(axis=-1)
@@ -44,22 +44,20 @@ def test_energies_are_those_of_opencv():
 
 def test_each_wavelength_has_its_band_and_flat_images_have_none():
     lengths = (2, 4, 7, 10, 16, 28, 40)
-    energies = [np.asarray(TextureEnergy(2)(waves(n)))[0, 8:24, 8:24, 3:].mean(axis=(0, 1)) for n in lengths]
+    energies = [np.asarray(TextureEnergy()(waves(n)))[0, 4:12, 4:12, 3:].mean(axis=(0, 1)) for n in lengths]
     bands = [int(np.argmax(np.r_[e[:4], e[8:12]])) for e in energies]  # the finest first
     assert bands == sorted(bands) and bands[0] == 0 and bands[-1] >= 6 and len(set(bands)) >= 5
-    flat = np.asarray(TextureEnergy(2)(np.full((1, 32, 32, 3), 1.5, "float32")))
+    flat = np.asarray(TextureEnergy()(np.full((1, 32, 32, 3), 1.5, "float32")))
     np.testing.assert_allclose(flat[..., :3], 1.5, atol=1e-6)
     np.testing.assert_allclose(flat[..., 3:], np.log(FLOOR), atol=1e-3)
 
 
-@pytest.mark.parametrize("reduction", [2, 4])
-def test_network(reduction, tmp_path):
-    network = model.build("texture_unet", (64, 96, 3), classes=5, width=4, depth=2, reduction=reduction)
+def test_network(tmp_path):
+    network = model.build("texture_unet", (64, 96, 3), classes=5, width=4, depth=2)
     assert network.output_shape == (None, 64, 96, 5)
-    assert network.get_layer("encoder0_conv1").input.shape == (None, 64 // reduction, 96 // reduction, 19)
+    assert network.get_layer("encoder0_conv1").input.shape == (None, 16, 24, 19)
     network.save(tmp_path / "saved.keras")
     again = model.load(tmp_path / "saved.keras")
-    assert again.get_layer("texture").reduction == reduction
     image = np.random.default_rng(1).uniform(-2, 2, (1, 64, 96, 3)).astype("float32")
     np.testing.assert_allclose(again.predict(image, verbose=0), network.predict(image, verbose=0), atol=1e-5)
 
@@ -68,6 +66,4 @@ def test_what_it_cannot_take():
     with pytest.raises(ValueError, match="the next that fit: 64 or 96"):
         model.build("texture_unet", (65, 64, 3))
     with pytest.raises(ValueError, match="multiples of 4 from 28 on, got 24 x 64"):
-        TextureEnergy(4)(keras.Input((24, 64, 3)))
-    with pytest.raises(ValueError, match="reduction must be 2 or 4, got 3"):
-        model.build("texture_unet", (96, 96, 3), reduction=3)
+        TextureEnergy()(keras.Input((24, 64, 3)))
