@@ -23,13 +23,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-import drawing
-import effects
-import hair
 from config import Settings
+from datasets.arrays import Writer, open_split, read_meta
 from datasets.phantoms import phantom
-from datasets.prepared import Writer, open_split, read_meta
-from files import replacing
+from imaging import effects, hair_removal, mask_files
+from utils.files import replacing
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # the matrix, as of `geometry`, that changes nothing
@@ -275,12 +273,12 @@ def preview(images, masks, path):
     figure = Figure(figsize=(2 * 1.6 * width, rows * 1.75), dpi=100, layout="constrained")
     for axes, (title, chosen) in zip(figure.subplots(rows, 2).flat, panels, strict=True):
         settings = Settings(**chosen)
-        pixels = np.stack([hair.remove(image) for image in images]) if settings.remove_hair else images
+        pixels = np.stack([hair_removal.remove(image) for image in images]) if settings.remove_hair else images
         pixels, soft = (x.numpy() for x in augment(pixels, masks, settings, (0, 744)))  # draws of both signs
         pictures = []
         for image, mask in zip(np.rint(pixels).astype("uint8"), soft[..., 0], strict=True):
-            image = drawing.contour_overlay(image, mask, (60, 150, 255))
-            image = drawing.contour_overlay(image, mask > 0.5, (0, 230, 90))
+            image = mask_files.contour_overlay(image, mask, (60, 150, 255))
+            image = mask_files.contour_overlay(image, mask > 0.5, (0, 230, 90))
             pictures.append(np.pad(image, ((0, 0), (0, 6), (0, 0)), constant_values=255))
         axes.imshow(np.hstack(pictures))
         axes.set_title(title, loc="left", fontsize=13)

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
-import translation
-from files import replacing
+from utils import study_settings
+from utils.files import replacing
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -109,7 +109,7 @@ class Settings:
 
     # --- preprocessing, the same in training, evaluation and prediction
     remove_hair: bool = False
-    """take dark hairs out of the images (hair.py)"""
+    """take dark hairs out of the images (imaging/hair_removal.py)"""
 
     # --- augmentation, drawn anew for every image and epoch
     flip: bool = False
@@ -239,7 +239,7 @@ def parse(argv=None):
     parser.add_argument("--backbone", metavar="NAME", help="network under the head of adstnet: --options.backbone NAME")
     _add_launch(parser)
     try:
-        given = parser.parse_args(translation.translated(sys.argv[1:] if argv is None else argv)).as_dict()
+        given = parser.parse_args(study_settings.translated(sys.argv[1:] if argv is None else argv)).as_dict()
         files, backbone = given.pop("config"), given.pop("backbone")
         given["options"] |= {"backbone": backbone} if backbone else {}
         launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})

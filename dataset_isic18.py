@@ -24,7 +24,7 @@ For the other data sets see `python -m datasets`.
 import argparse
 
 from datasets import isic2018, synthetic
-from datasets.command import add_arguments, draw, exit_with_message, positive, run
+from datasets.preparation.command_line import add_arguments, draw, exit_with_message, positive, run
 
 
 def parse_arguments(argv):

@@ -59,15 +59,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-import card
-import drawing
-import inference
 import model
 import runs
-from datasets.command import positive
-from datasets.prepared import open_split
-from datasets.source_masks import source_masks
-from scores import compare, mask_files, outputs, stream
+from datasets.arrays import open_split
+from datasets.preparation.command_line import positive
+from datasets.preparation.source_masks import source_masks
+from evaluation import compare, mask_files, model_card, score_split, write_results
+from imaging import mask_files as mask_images
+from inference import probabilities
 
 # === What is scored ===
 
@@ -124,12 +123,12 @@ def evaluate(
     chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
-        inference.check_fit(network, images, first.data)
-    options = stream.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
+        probabilities.check_fit(network, images, first.data)
+    options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
 
     # 2. predict, count
     predictions, output = Path("predictions") / name, Path("output") / name
-    scored = stream.score(networks, images, *truth(first.data, split, images, at), options, predictions)
+    scored = score_split.score(networks, images, *truth(first.data, split, images, at), options, predictions)
     print(f"masks       {predictions}/")
     if scored is None:
         print(f"{first.data} has no masks for split {split!r}: predicted {len(images.ids)} images, nothing to score")
@@ -140,20 +139,20 @@ def evaluate(
     head |= {"size": list(images.images.shape[1:3]), "at": at}
     head |= {"threshold": chosen[0] if len(set(chosen)) == 1 else dict(zip(images.classes, chosen, strict=True))}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
-    result, table = outputs.contents(head, scored, options, images.classes)
-    outputs.draw(output, result, images, scored, predictions)
+    result, table = write_results.contents(head, scored, options, images.classes)
+    write_results.draw(output, result, images, scored, predictions)
 
     def samples(number):
-        found = drawing.read_masks(predictions, images.ids[number], images.classes)
+        found = mask_images.read_masks(predictions, images.ids[number], images.classes)
         return images.images[number], images.masks[number], found
 
     values = dataclasses.asdict(first)
-    text = outputs.write(output, result, scored, table, images.ids, images.classes, values, samples)
+    text = write_results.write(output, result, scored, table, images.ids, images.classes, values, samples)
     if len(folders) == 1 and part == "backbone":
         remember(folders[0], result, images.classes, own_data=data in (None, runs.settings(folders[0]).data))
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
-    return outputs.without_nan(result)
+    return write_results.without_nan(result)
 
 
 def remember(folder, result, classes, own_data):
@@ -162,34 +161,34 @@ def remember(folder, result, classes, own_data):
     kept += [name for name in ("challenge", "class_mean", "presence") if name in result]
     split = result["split"] if own_data else f"{result['split']} of {result['data']}"
     results = runs.facts(folder).get("results", {}) | {split: {name: result[name] for name in kept}}
-    runs.note(folder, results=outputs.without_nan(results))
+    runs.note(folder, results=write_results.without_nan(results))
     if split == "val":
         best = result["best_thresholds"]
         usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
         together = usual | best.get("together", best["best"])
         runs.note(folder, thresholds=usual | best["best"], challenge_thresholds=together)
         runs.reseal(folder)
-    card.write(folder)
+    model_card.write(folder)
 
 
 def evaluate_masks(masks, truth, task, run, boundary=False):
     """Score mask files of any tool into output/RUN/; returns the contents of metrics.json."""
     pairs, classes = mask_files.find_pairs(masks, truth, task), mask_files.CLASSES[task]
-    options = stream.Options([0.5] * len(classes), boundary=boundary)
+    options = score_split.Options([0.5] * len(classes), boundary=boundary)
     scored = mask_files.score(pairs, options)
     head = {"run": run, "data": str(masks), "split": None, "images": len(pairs), "size": None, "at": "source"}
     head |= {"threshold": None, "tta": False, "clean": False, "variant": options.variant}
-    result, _ = outputs.contents(head, scored, options, classes)
+    result, _ = write_results.contents(head, scored, options, classes)
     output = Path("output") / run
 
     def samples(number):
         _, found, true = pairs[number]
         return None, mask_files.read(true), mask_files.read(found)
 
-    text = outputs.write(output, result, scored, None, [id for id, _, _ in pairs], classes, {}, samples)
+    text = write_results.write(output, result, scored, None, [id for id, _, _ in pairs], classes, {}, samples)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv\n")
     print(text, end="")
-    return outputs.without_nan(result)
+    return write_results.without_nan(result)
 
 
 def parser():

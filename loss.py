@@ -49,7 +49,7 @@ def _sum_over_replicas(sums):
     """The sums over the images of all replicas of a tf.distribute strategy; elsewhere unchanged."""
     if keras.backend.backend() != "tensorflow":
         return sums
-    import replicas  # needs TensorFlow, which the losses themselves do not
+    from compute import replicas  # needs TensorFlow, which the losses themselves do not
 
     return replicas.total_of_images(sums)
 

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from curves import ScoreHistogram  # noqa: F401 (metrics is the one place to import scores from)
+from evaluation.score_histogram import ScoreHistogram  # noqa: F401 (metrics is the one place to import scores from)
 
 CUT = 0.65  # Jaccard below which the ISIC 2018 challenge counts an image as failed
 PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved models

@@ -12,10 +12,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
-import hair
-import imbalance
 from augmentation import augment
-from datasets.divide import held_out
+from datasets import class_balance
+from datasets.preparation.splits import held_out
+from imaging import hair_removal
 from models.jaal_net import edge_map
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
@@ -59,7 +59,7 @@ def _edges(images):
 
 def clean(images, settings):
     """uint8 images (B, H, W, 3) without dark hairs where `remove_hair` says so; done before anything else."""
-    return _each(hair.remove, images, 3) if settings.remove_hair else images
+    return _each(hair_removal.remove, images, 3) if settings.remove_hair else images
 
 
 def _each(function, images, channels):
@@ -167,7 +167,7 @@ def batch_ids(split, settings, step):
 
 
 def _draws(split, settings):
-    return imbalance.Draws(split, settings.rare) if settings.rare else None
+    return class_balance.Draws(split, settings.rare) if settings.rare else None
 
 
 def _order(count, settings, step, tiles, draws):

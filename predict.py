@@ -43,20 +43,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-import drawing
-import hair
-import inference
 import model
 import pipeline
-import reading
 import runs
-import shape
-from datasets.command import positive
 from datasets.isic2018 import ATTRIBUTES
-from files import replacing
-from overlap import in_order
+from datasets.preparation.command_line import positive
+from imaging import files, hair_removal, mask_files, mask_shape
+from inference import probabilities as inference_probabilities
+from utils.files import replacing
+from utils.threads import in_order
 
-COLUMNS = ["image", "class", "height", "width", *shape.COLUMNS]
+COLUMNS = ["image", "class", "height", "width", *mask_shape.COLUMNS]
 
 
 def load_predictor(run=None, threshold=None, tta=None, clean=None):
@@ -88,12 +85,14 @@ class Predictor:
         self.classes = facts.get("classes") or usual_classes(self.network.output_shape[-1])
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
-        self._probabilities = inference.predictor(self.network, self.settings.tta, self.settings.precision)
+        self._probabilities = inference_probabilities.predictor(
+            self.network, self.settings.tta, self.settings.precision
+        )
 
     def fit(self, image):
         """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
-        image = reading.shrink(image, self.size)
-        return hair.remove(image) if self.settings.remove_hair else image
+        image = files.shrink(image, self.size)
+        return hair_removal.remove(image) if self.settings.remove_hair else image
 
     def pixels(self, images):
         """uint8 (B, H, W, 3), as `fit` gives them → what the network wants to see, float32 (B, H, W, channels)."""
@@ -105,14 +104,16 @@ class Predictor:
 
     def enlarge(self, probabilities, size):
         """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
-        resized = inference.resize(probabilities, size)
+        resized = inference_probabilities.resize(probabilities, size)
         masks = resized >= np.float32(self.thresholds)
-        return resized, inference.largest_parts(masks) if self.settings.clean else masks
+        return resized, inference_probabilities.largest_parts(masks) if self.settings.clean else masks
 
     def mask(self, probabilities, k, size):
         """The mask of class number k alone, bool (H, W), from probabilities (h, w, classes); as `enlarge` makes it."""
-        mask = inference.resize(probabilities[..., k : k + 1], size)[..., 0] >= np.float32(self.thresholds[k])
-        return inference.largest_part(mask) if self.settings.clean else mask
+        mask = inference_probabilities.resize(probabilities[..., k : k + 1], size)[..., 0] >= np.float32(
+            self.thresholds[k]
+        )
+        return inference_probabilities.largest_part(mask) if self.settings.clean else mask
 
     def __call__(self, image):
         """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
@@ -132,7 +133,7 @@ def usual_classes(count):
 
 def outputs(path, classes, overlays, probability_maps):
     """Names of the files made for one image, one a class: {"mask": […], "overlay": […], "probability": […]}."""
-    masks = [drawing.mask_name(path.stem, classes, k) for k in range(len(classes))]
+    masks = [mask_files.mask_name(path.stem, classes, k) for k in range(len(classes))]
     stems = [path.stem] if len(classes) == 1 else [name.removesuffix(".png") for name in masks]
     overlays = [f"{stem}_overlay.png" for stem in stems] if overlays else []
     maps = [f"{stem}_probability.png" for stem in stems] if probability_maps else []
@@ -142,17 +143,17 @@ def outputs(path, classes, overlays, probability_maps):
 def finish(predictor, path, size, probabilities, out, names):
     """Write every file of one image. Returns its rows of predictions.csv, one a class."""
     probabilities, masks = predictor.enlarge(probabilities, size)  # (H, W, classes)
-    image = reading.decode_upright(path.read_bytes())[0] if names["overlay"] else None
+    image = files.decode_upright(path.read_bytes())[0] if names["overlay"] else None
     rows = []
     for k, name in enumerate(predictor.classes):
         mask, scores = (np.ascontiguousarray(maps[..., k]) for maps in (masks, probabilities))  # (H, W)
         if names["overlay"]:
-            tinted = drawing.overlay(image, mask, strength=0.25)
-            drawing.write_png(out / names["overlay"][k], drawing.contour_overlay(tinted, mask))
+            tinted = mask_files.overlay(image, mask, strength=0.25)
+            mask_files.write_png(out / names["overlay"][k], mask_files.contour_overlay(tinted, mask))
         if names["probability"]:
-            drawing.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
-        drawing.write_png(out / names["mask"][k], mask * np.uint8(255))
-        measures = [rounded(value) for value in shape.describe(mask, scores).values()]
+            mask_files.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
+        mask_files.write_png(out / names["mask"][k], mask * np.uint8(255))
+        measures = [rounded(value) for value in mask_shape.describe(mask, scores).values()]
         rows.append([path.as_posix(), name, *size, *measures])
     return rows
 
@@ -210,7 +211,7 @@ def predict(predictor, paths, out, overlays=False, probability_maps=False, batch
 
     def read(path):
         try:
-            image, size = reading.decode_upright(path.read_bytes(), predictor.size)
+            image, size = files.decode_upright(path.read_bytes(), predictor.size)
             return path, size, predictor.fit(image)
         except (ValueError, OSError, cv2.error) as problem:
             bad[path] = " ".join(str(problem).split())
@@ -271,7 +272,7 @@ def main(argv=None):
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
     try:
-        paths = reading.find_images(given.images)
+        paths = files.find_images(given.images)
         predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
         out = given.out or Path("predictions") / f"{predictor.name}_images"
         bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)

@@ -3,7 +3,7 @@
 model.keras      the network of the best epoch, without optimiser: what is evaluated, used and handed on
 settings.yaml    the settings it was trained with
 run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores and the best thresholds
-README.md        the model card (card.py)
+README.md        the model card (evaluation/model_card.py)
 
 model.keras also holds the settings and the facts but the scores inside, as the comment of the zip file that it is
 (`seal`), so that handed on alone it still says how to use it; `settings` and `facts` read them from there if given
@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 
 import config
-from files import replacing
+from utils.files import replacing
 
 BEST = Path("checkpoint_best")
 MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case

@@ -31,14 +31,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-import drawing
 import runs
-from datasets import decode, loading, source
-from datasets.command import positive
+from datasets.arrays import open_split
 from datasets.isic2018 import ATTRIBUTES
-from datasets.prepared import open_split
-from files import replacing
-from overlap import in_order
+from datasets.preparation import archives, load_pairs
+from datasets.preparation.command_line import positive
+from imaging import decode, mask_files
+from utils.files import replacing
+from utils.threads import in_order
 
 TASKS = {1: ["lesion"], 2: list(ATTRIBUTES)}
 SHOWN = 10  # problems in a message
@@ -56,7 +56,7 @@ def expected(sizes, classes):
         raise ValueError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
     if wrong := [id for id in sizes if not re.fullmatch(r"ISIC_\d{7}", id)]:
         raise ValueError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
-    return {drawing.mask_name(id, classes, k): sizes[id] for id in sizes for k in range(len(classes))}
+    return {mask_files.mask_name(id, classes, k): sizes[id] for id in sizes for k in range(len(classes))}
 
 
 def prepared_sizes(split):
@@ -67,12 +67,12 @@ def prepared_sizes(split):
 def image_sizes(place):
     """{id: (height, width)} of the images in a folder or zip archive, from their headers."""
     place = Path(place)
-    opened = source.open_archive if place.suffix == ".zip" else source.open_folder
+    opened = archives.open_archive if place.suffix == ".zip" else archives.open_folder
     files = opened(place.parent, place.stem if place.suffix == ".zip" else place.name)
     if not files:
         raise FileNotFoundError(f"{place}: no images there; name the folder or zip archive of the original images")
-    with ThreadPoolExecutor(loading.threads()) as pool:
-        sizes = in_order(pool, lambda file: loading.read(file, decode.header_size), files, ahead=64)
+    with ThreadPoolExecutor(load_pairs.threads()) as pool:
+        sizes = in_order(pool, lambda file: load_pairs.read(file, decode.header_size), files, ahead=64)
         bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
         return {file.stem: size for file, size in zip(files, bar, strict=True)}
 
@@ -100,7 +100,7 @@ def problems(path, wanted):
             elif found.setdefault(name, entry) is not entry:
                 wrong.append(f"{entry.filename}: a second mask of this name")
         wrong += [f"{name}: missing" for name in wanted if name not in found]
-        with ThreadPoolExecutor(loading.threads()) as pool:
+        with ThreadPoolExecutor(load_pairs.threads()) as pool:
             results = in_order(pool, lambda name: mask_problem(archive, found[name], wanted[name]), found, ahead=64)
             bar = tqdm(results, total=len(found), unit="mask", desc="check", disable=None)
             return wrong + [f"{name}: {problem}" for name, problem in zip(found, bar, strict=True) if problem]
@@ -108,7 +108,7 @@ def problems(path, wanted):
 
 def mask_problem(archive, entry, size):
     """What is wrong with one mask, or None. size: (height, width) it must have."""
-    if entry.file_size > source.MAX_BYTES:
+    if entry.file_size > archives.MAX_BYTES:
         return f"{entry.file_size:,} bytes, no mask has so many"
     try:
         data = archive.read(entry)
@@ -160,22 +160,22 @@ def submit(predictor, split, out, batch_size=None):
 
 def masks(predictor, split, sizes, batch_size=None):
     """Yields (file name, PNG bytes) of every mask of a split, in order."""
-    from scores import stream  # needs TensorFlow, as the network does; --check needs neither
+    from evaluation import score_split  # needs TensorFlow, as the network does; --check needs neither
 
     settings, classes = predictor.settings, predictor.classes
     batch_size = batch_size or settings.batch_size
-    options = stream.Options(predictor.thresholds, settings.tta, settings.clean, batch_size)
-    maps = stream.probabilities([(predictor.network, settings)], split, options)
+    options = score_split.Options(predictor.thresholds, settings.tta, settings.clean, batch_size)
+    maps = score_split.probabilities([(predictor.network, settings)], split, options)
 
     def work(item):
         id, probabilities = item
         files = []
         for k in range(len(classes)):  # one by one: at its own size an image has up to 30 million pixels
             mask = predictor.mask(probabilities[-1], k, sizes[id])
-            files.append((drawing.mask_name(id, classes, k), drawing.png(mask * np.uint8(255))))
+            files.append((mask_files.mask_name(id, classes, k), mask_files.png(mask * np.uint8(255))))
         return files
 
-    with ThreadPoolExecutor(loading.threads()) as pool:
+    with ThreadPoolExecutor(load_pairs.threads()) as pool:
         items = zip(split.ids, maps, strict=True)
         done = in_order(pool, work, items, ahead=2 * batch_size)
         for files in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
@@ -219,13 +219,13 @@ def check(given):
 
 def make(given):
     """Make a submission; returns lines that tell of it."""
-    import inference  # TensorFlow takes seconds to come
     import predict
+    from inference import probabilities as inference_probabilities  # TensorFlow takes seconds to come
 
     predictor = predict.load_predictor(given.run, given.threshold, given.tta, given.clean)
     data = given.data or predictor.settings.data
     split = open_split(data, given.split)
-    inference.check_fit(predictor.network, split, data)
+    inference_probabilities.check_fit(predictor.network, split, data)
     out = given.out or Path("output") / predictor.name / f"submission_{given.split}.zip"
     count = submit(predictor, split, out, given.batch_size)
     chosen = ", ".join(f"{t:g} ({name})" for name, t in zip(predictor.classes, predictor.thresholds, strict=True))

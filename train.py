@@ -36,20 +36,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
-import card
-import checkpoint
 import config
-import devices
-import imbalance
-import initial
-import loop
 import loss
 import model
-import optimizers
 import pipeline
-import precision
-from datasets.prepared import open_split, read_meta
-from training import Stopped, Training, stopping
+from compute import devices, precision
+from datasets import class_balance
+from datasets.arrays import open_split, read_meta
+from evaluation import model_card
+from training import checkpoints, initial_weights, optimizers, steps
+from training.trainer import Stopped, Training, stopping
 
 # === Set-up ===
 
@@ -75,12 +71,12 @@ def compiled(settings, split, pretrained=True):
         )
     if settings.initializer != "none":
         spared = model.pretrained_layers(network, settings.model, options)
-        initial.begin(network, settings.initializer, settings.seed, spared)
+        initial_weights.begin(network, settings.initializer, settings.seed, spared)
     an_epoch = math.ceil(pipeline.steps_per_epoch(split, settings) / settings.accumulate)  # updates
     network.compile(
         optimizer=optimizers.build(settings, an_epoch),
         loss=loss.build(settings.loss, settings.class_weights),
-        weighted_metrics=loop.scores(settings, len(split.classes)),
+        weighted_metrics=steps.scores(settings, len(split.classes)),
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     if not network.optimizer.built:
@@ -122,8 +118,8 @@ def train(settings, launch=None):
     settings.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
     splits, folder = open_data(settings), Path("checkpoint", settings.run)
     if settings.class_weights == "balanced":
-        settings.class_weights = imbalance.class_weights(splits["train"])
-    if not launch.resume and checkpoint.files(folder):
+        settings.class_weights = class_balance.class_weights(splits["train"])
+    if not launch.resume and checkpoints.files(folder):
         raise FileExistsError(f"run '{settings.run}' exists: go on with --resume, or choose another name with --run")
 
     # 2. devices and network
@@ -131,15 +127,15 @@ def train(settings, launch=None):
     keras.utils.set_random_seed(settings.seed)
     if launch.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with checkpoint.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
-        saved = checkpoint.load(folder, launch.resume) if launch.resume else None
+    with checkpoints.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
+        saved = checkpoints.load(folder, launch.resume) if launch.resume else None
         if saved and settings.precision == "auto":  # what it was on the machine where the run began
             settings.precision = saved[0]["settings"]["precision"]
         settings.precision = precision.resolve(settings.precision)
         precision.use(settings.precision)
         network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
-            checkpoint.take_over(network, launch.init)
+            checkpoints.take_over(network, launch.init)
         training = Training(settings, launch, splits, network, strategy, saved)
         if devices.is_first():
             height, width = splits["train"].images.shape[1:3]
@@ -156,7 +152,7 @@ def train(settings, launch=None):
 
     # 4. summary
     if devices.is_first():
-        card.write(training.recorder.best_folder)
+        model_card.write(training.recorder.best_folder)
         print(training.summary(time.perf_counter() - start))
     return training.recorder.rows
 

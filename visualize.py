@@ -38,13 +38,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-import class_figures
-import figures
-import reading
 import runs
-from datasets.command import positive
-from datasets.prepared import open_split, read_meta
-from datasets.shares import class_shares
+from datasets.arrays import open_split, read_meta
+from datasets.class_statistics import class_shares
+from datasets.preparation.command_line import positive
+from figures import classes as class_figures
+from figures import style
+from imaging import files
 
 
 def chosen_rows(run, order, count):
@@ -65,31 +65,31 @@ def chosen_rows(run, order, count):
     split = open_split(metrics["data"], metrics["split"])
     if list(scores.index) != list(split.ids):
         raise ValueError(f"{metrics['data']}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
-    chosen = [(order, i) for i in figures.pick(scores, order, count)]
-    rows = list(figures.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / run))
+    chosen = [(order, i) for i in style.pick(scores, order, count)]
+    rows = list(style.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / run))
     return rows, split, f"{run}: {order} of {len(scores)} images of {metrics['split']}"
 
 
 def sheet(arguments, out):
     """Samples or errors of a scored run."""
     rows, split, title = chosen_rows(arguments.run, arguments.order, arguments.count)
-    draw = {"samples": figures.sample_sheet, "errors": figures.error_sheet}[arguments.command]
+    draw = {"samples": style.sample_sheet, "errors": style.error_sheet}[arguments.command]
     draw(rows, out, split.classes, title)
 
 
 def own_pictures(patterns, size):
     """(name, image uint8 (h, w, 3)) of each file. ValueError names the one that cannot be read."""
-    for path in reading.find_images(patterns):
+    for path in files.find_images(patterns):
         try:
-            yield path.name, reading.decode_upright(path.read_bytes(), size)[0]
+            yield path.name, files.decode_upright(path.read_bytes(), size)[0]
         except (ValueError, cv2.error) as problem:
             raise ValueError(f"{path}: {problem}") from None
 
 
 def heat(arguments, out):
     """Attention or Grad-CAM, of image files or of images of a scored run."""
-    import explain  # needs TensorFlow, which takes seconds to come
     import predict
+    from inference import explain  # needs TensorFlow, which takes seconds to come
 
     predictor = predict.load_predictor(arguments.run)
     if arguments.images:
@@ -112,7 +112,7 @@ def heat(arguments, out):
             maps = explain.gradcam(predictor.network, pixels, k, arguments.layers)
         rows.append((label, image, mask, maps))
     what = "attention" if arguments.command == "attention" else f"Grad-CAM of {name}"
-    figures.heat_sheet(rows, out, f"{title}, {what}")
+    style.heat_sheet(rows, out, f"{title}, {what}")
 
 
 def labels(arguments, out):
@@ -127,7 +127,7 @@ def labels(arguments, out):
     rows = [
         (split.ids[i], split.images[i], mask, *labels_from_mask(mask)) for i, mask in zip(chosen, masks, strict=True)
     ]
-    figures.label_sheet(rows, out)
+    style.label_sheet(rows, out)
 
 
 def distribution(arguments, out):
@@ -155,14 +155,14 @@ def distribution(arguments, out):
 
 def prediction(arguments, out):
     """One image of prepared data in full: probabilities, truth and prediction of each class, with scores."""
-    import inference  # needs TensorFlow, which takes seconds to come
     import metrics
     import predict
+    from inference import probabilities as inference_probabilities  # needs TensorFlow, which takes seconds to come
 
     predictor = predict.load_predictor(arguments.run, arguments.threshold)
     data = arguments.data or predictor.settings.data
     split = open_split(data, arguments.split)
-    inference.check_fit(predictor.network, split, data)
+    inference_probabilities.check_fit(predictor.network, split, data)
     number = position(split, arguments, data)
     id, image = split.ids[number], np.asarray(split.images[number])
     masks, probabilities = predictor(image)
@@ -226,7 +226,7 @@ def parse_arguments(argv):
     for name, text in helps.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--run", required=True)
-        command.add_argument("--order", choices=figures.ORDERS, default="worst")
+        command.add_argument("--order", choices=style.ORDERS, default="worst")
         command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
         if name in ("attention", "gradcam"):
             command.add_argument("images", nargs="*", help="image files, folders, 'patterns*.jpg' instead")
@@ -256,7 +256,7 @@ def main(argv=None):
         if arguments.command == "curves":
             out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
             logs = [Path("output") / run / "log.csv" for run in arguments.run]
-            figures.curves(logs, out, curves_title(arguments.run))
+            style.curves(logs, out, curves_title(arguments.run))
         elif arguments.command == "predict":
             out = prediction(arguments, arguments.out)
         elif arguments.command == "distribution":

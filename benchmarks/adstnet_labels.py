@@ -1,6 +1,6 @@
 """AdSTNet's labels made from masks, a second on one core (goal: 400 masks of 256 × 256; the original: 1.6).
 
-    python benchmarks/adstnet_labels.py
+python benchmarks/adstnet_labels.py
 """
 
 import statistics

@@ -25,8 +25,8 @@ from PIL import Image
 HOME = Path(__file__).resolve().parents[1]
 sys.path[0] = str(HOME)
 from datasets import isic2018, synthetic  # noqa: E402 (needs the line above)
-from datasets.prepare import prepare  # noqa: E402
-from datasets.prepared import open_split  # noqa: E402
+from datasets.arrays import open_split  # noqa: E402
+from datasets.preparation.prepare import prepare  # noqa: E402
 
 SIZE = (192, 256)  # height, width in pixels
 TASK = isic2018.TASKS[1]
@@ -95,10 +95,10 @@ def memory(folder):
 
 
 def records(folder, archives):
-    from datasets import builders  # TensorFlow takes memory that is not the preparation's
+    from datasets import tfds_builders  # TensorFlow takes memory that is not the preparation's
 
     start = time.perf_counter()
-    builder = builders.build("isic2018", TASK, folder, archives, {})
+    builder = tfds_builders.build("isic2018", TASK, folder, archives, {})
     written = time.perf_counter() - start
     split = open_split(f"tfds:{folder}/{builder.name}@128x128", "train")
     start, order = time.perf_counter(), np.random.default_rng(0).permutation(len(split.ids))

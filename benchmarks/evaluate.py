@@ -35,12 +35,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
 import evaluate
-import inference
 import metrics
 import pipeline
 import runs
-from datasets.prepared import Writer, open_split
-from scores import outputs, stream, summary
+from datasets.arrays import Writer, open_split
+from evaluation import score_split, summary, write_results
+from inference import probabilities as inference_probabilities
 
 SIZE = (192, 256)
 
@@ -108,7 +108,7 @@ def main():
         thousands = arguments.images / 1000
 
         # 1. the network alone, on one batch again and again
-        probabilities = inference.predictor(network)
+        probabilities = inference_probabilities.predictor(network)
         batch = next(iter(pipeline.evaluation(split, settings)))[0]
         batches = range(math.ceil(arguments.images / settings.batch_size))
         alone = best_of(lambda: [probabilities(batch) for _ in batches]) / thousands
@@ -118,18 +118,22 @@ def main():
             total = best_of(lambda: evaluate.evaluate("blobs", "test", at="network")) / thousands
 
         # 3. the scores alone; masks of four times the height and width; the bootstrap
-        options, networks = stream.Options([0.5]), [(network, settings)]
+        options, networks = score_split.Options([0.5]), [(network, settings)]
 
         def scores():
-            scored = stream.score(networks, split, lambda i: np.asarray(split.masks[i]), None, options, Path("small"))
-            outputs.contents({}, scored, options, split.classes)
+            scored = score_split.score(
+                networks, split, lambda i: np.asarray(split.masks[i]), None, options, Path("small")
+            )
+            write_results.contents({}, scored, options, split.classes)
 
         def enlarged(number):
             return cv2.resize(split.masks[number], (1024, 768), interpolation=cv2.INTER_NEAREST)[..., None]
 
         beyond = best_of(scores) / thousands - alone
         counts = metrics.Counts(*np.random.default_rng(0).integers(1, 99, (4, 1000, 1)))
-        large = best_of(lambda: stream.score(networks, split, enlarged, None, options, Path("large")), 1) / thousands
+        large = (
+            best_of(lambda: score_split.score(networks, split, enlarged, None, options, Path("large")), 1) / thousands
+        )
         bootstrap = best_of(lambda: summary.draws(counts))
 
         # 4. the AS-Net way, the network's time left out

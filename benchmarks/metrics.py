@@ -17,8 +17,8 @@ import sklearn.metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import boundary
 import metrics
+from evaluation import surface_distances
 
 HEIGHT, WIDTH, BATCH = 192, 256, 16
 
@@ -91,7 +91,7 @@ def main(argv=None):
         "counts": lambda: metrics.counts(truth, probabilities >= 0.5),
         "score histogram": lambda: histogram.update(probabilities, truth) or histogram.counts(),
         "counts at 99 thresholds": lambda: metrics.threshold_counts(truth, probabilities),
-        "boundary scores": lambda: boundary.scores(truth, probabilities >= 0.5),
+        "boundary scores": lambda: surface_distances.scores(truth, probabilities >= 0.5),
     }
     for name, step in steps.items():
         taken = median(seconds(step)[0] for _ in range(options.repeats))

@@ -25,8 +25,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
-import precision
-import replicas
+from compute import precision, replicas
 from models import cost
 
 MEMORY = 2**32  # bytes that the maps of one training batch may take

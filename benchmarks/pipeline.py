@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pipeline
 from config import Settings
+from datasets.arrays import Split
 from datasets.phantoms import phantom
-from datasets.prepared import Split
 
 SIZE, COUNT, BATCH = (192, 256), 640, 16
 GEOMETRY = {"flip": True, "turn": True, "rotation": 45.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0}

@@ -23,12 +23,12 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
-import inference
-import loop
 import loss
 import model
-import precision
+from compute import precision
 from datasets.phantoms import phantom
+from inference import probabilities
+from training import steps as training_steps
 
 SIZE, SMALL, STEPS = 128, 32, 50
 LOSS = "bce + dice"
@@ -67,13 +67,13 @@ def of_keras(policy, xla, images, masks):
 def of_ours(number_format, xla, images, masks):
     """The same by train.py and predict.py; XLA, which they do not use, around the whole step."""
     network = built(number_format, SIZE)
-    steps = loop.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
+    steps = training_steps.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
     step = functools.partial(steps.step, place=0, steps=1, fraction=1.0)
-    predict = inference.predictor(network, number_format=number_format)
+    predict = probabilities.predictor(network, number_format=number_format)
     if xla:
         compiled = tf.function(functools.partial(steps._train, True), jit_compile=True, autograph=False)
         step = functools.partial(compiled, fraction=tf.constant(1.0), stop=tf.constant(0.0))
-        folded = tf.function(inference.folded(network), jit_compile=True, autograph=False)
+        folded = tf.function(probabilities.folded(network), jit_compile=True, autograph=False)
         predict = lambda x: tf.sigmoid(folded(x)).numpy()  # noqa: E731
 
     def train():
@@ -115,7 +115,7 @@ def last_loss(number_format, policy=None, batch=16, distinct=10):
     """The mean loss of the last ten of 50 steps of train.py."""
     images, masks = (tf.constant(x.reshape(distinct, batch, *x.shape[1:])) for x in phantoms(distinct * batch, SMALL))
     network = built(number_format, SMALL, policy)
-    steps = loop.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
+    steps = training_steps.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
     for place in range(STEPS):
         if place == STEPS - 10:
             steps.reset()

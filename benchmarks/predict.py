@@ -1,6 +1,6 @@
 """Images per second of predict.py against the network's own, on JPEG files of 1024 × 768 (goal: 0.8 of the network's).
 
-    python benchmarks/predict.py [--images 500] [--network unet16]
+python benchmarks/predict.py [--images 500] [--network unet16]
 """
 
 import argparse
@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import config
 import model
 import predict
-import reading
 import runs
 from datasets import synthetic
+from imaging import files as image_files
 
 DISTINCT = 10  # pictures, written again and again
 
@@ -50,7 +50,7 @@ def main():
         predictor.probabilities(batch)
         steps = range(0, arguments.images, settings.batch_size)
         alone = seconds(lambda: [predictor.probabilities(batch) for _ in steps])
-        files = seconds(lambda: predict.predict(predictor, reading.find_images(["in"]), Path("out")))
+        files = seconds(lambda: predict.predict(predictor, image_files.find_images(["in"]), Path("out")))
         print("seconds            clock  processor")
         print(f"network alone  {alone[0]:9.2f} {alone[1]:10.2f}")
         print(f"predict.py     {files[0]:9.2f} {files[1]:10.2f}")

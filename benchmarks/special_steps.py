@@ -22,8 +22,7 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
-import precision
-import replicas
+from compute import precision, replicas
 from loss import BCE
 from models.jaal_net import da_net
 

@@ -23,8 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.arrays import Writer
 from datasets.phantoms import phantom
-from datasets.prepared import Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = (100, 500, 1000, 2000)
@@ -46,10 +46,10 @@ def train(argv):
     """A process of train.py, in which after each step the clock and the memory are written down."""
     import psutil
 
-    import loop
     import train
+    from training import steps as training_steps
 
-    step, process, begun = loop.Loop.step, psutil.Process(), psutil.Process().create_time()
+    step, process, begun = training_steps.Loop.step, psutil.Process(), psutil.Process().create_time()
     times, memory = [], {}
 
     def watched(self, *batch, **options):
@@ -61,7 +61,7 @@ def train(argv):
             memory[len(times)] = process.memory_info().rss
         return values
 
-    loop.Loop.step = watched
+    training_steps.Loop.step = watched
     rows = train.train(*train.config.parse(argv))
     np.savez("measured.npz", first=times[0] - begun, memory=[*memory.values()],
              waiting=rows[-1]["waiting"], rate=rows[-1]["images_per_second"])  # fmt: skip

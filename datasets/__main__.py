@@ -25,9 +25,9 @@ datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@1
 import argparse
 
 from datasets import folder
-from datasets.command import add_arguments, draw, exit_with_message, fetched, names, positive, run
-from datasets.listing import FOLDS
-from datasets.table import TABLE
+from datasets.preparation.command_line import add_arguments, draw, exit_with_message, fetched, names, positive, run
+from datasets.preparation.find_pairs import FOLDS
+from datasets.registry import TABLE
 
 
 def listing():
@@ -86,10 +86,10 @@ def main(argv=None):
 
 def write_records(name, declaration, args):
     """Fetch if asked to, write the records, and print what there is."""
-    from datasets import builders  # TensorFlow Datasets takes seconds to import
+    from datasets import tfds_builders  # TensorFlow Datasets takes seconds to import
 
     place = fetched([declaration], args) or args.folders or args.root
-    builder = builders.build(name, declaration, args.root, place, {"seed": args.seed, **args.division})
+    builder = tfds_builders.build(name, declaration, args.root, place, {"seed": args.seed, **args.division})
     counts = ", ".join(f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     height, width = args.size
     print(f"{builder.data_path}: {counts}; {', '.join(declaration.classes)}")

@@ -7,7 +7,7 @@ image's, and what a user must know (terms, citation). See isic2018.py for one.
 import re
 from dataclasses import dataclass
 
-from datasets.source import File
+from datasets.preparation.archives import File
 
 
 @dataclass(frozen=True)

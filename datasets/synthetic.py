@@ -1,8 +1,8 @@
 """Synthetic ISIC 2018: phantoms (datasets/phantoms.py) in the official folders, for demo, tests and benchmarks.
 
-    from datasets import synthetic
-    synthetic.write("data/synthetic", {"train": 60, "val": 12, "test": 20}, size=(192, 256))
-    image, lesion, attributes = synthetic.phantom(seed=7, height=192, width=256)
+from datasets import synthetic
+synthetic.write("data/synthetic", {"train": 60, "val": 12, "test": 20}, size=(192, 256))
+image, lesion, attributes = synthetic.phantom(seed=7, height=192, width=256)
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.attention import LaplacianResidual, SpatialReconstruction, channel_reconstruction, conv_glu
 from models.layers import NORM
-from models.steps import cross_entropy, descend, per_image, shares, update
+from models.training_step import cross_entropy, descend, per_image, shares, update
 
 SHRINK, MILD_SHRINK = 0.4, 0.8  # how far the core shrinks: by A(1 − s²)/L pixels
 EDGE_LOW, EDGE_HIGH = 0.3, 0.7  # the edge label far from the contour, and on it

@@ -1,4 +1,5 @@
 """AS-Net, the Attention Synergy Network (doi 10.1016/j.eswa.2022.117112): VGG16 and two parallel attention decoders."""
+
 import keras
 
 from models import layers

@@ -1,4 +1,5 @@
 """Attention U-Net (Oktay et al. 2018) as in the ISIC 2018 attribute study: gated skips, partly residual blocks."""
+
 from functools import partial
 
 from models import layers

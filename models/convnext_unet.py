@@ -1,4 +1,5 @@
 """U-Net over a ConvNeXt-Tiny encoder (Liu et al. 2022), one of the four networks of the ISIC 2018 attribute study."""
+
 import keras
 
 from models import layers

@@ -1,4 +1,5 @@
 """What a network costs for one image: operations and memory, counted from its TensorFlow graph."""
+
 import math
 
 import keras

@@ -18,7 +18,7 @@ import numpy as np
 
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
 from models.layers import NORM, check_size, conv_norm_relu, enlarge, logits
-from models.steps import Below, cross_entropy, descend, per_image, shares, update
+from models.training_step import Below, cross_entropy, descend, per_image, shares, update
 
 CANNY = (10, 100)  # thresholds on the gradient of the 8-bit image
 

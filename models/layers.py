@@ -3,6 +3,7 @@
 Tensors are (B, H, W, C) in the compute dtype. Blocks take a `name`, the prefix of their layers' names, by which
 `models/originals.py` finds the weights of the original networks.
 """
+
 import keras
 import numpy as np
 from keras import ops

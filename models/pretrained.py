@@ -1,4 +1,5 @@
 """ImageNet weights for encoders, from keras.applications."""
+
 from pathlib import Path
 
 

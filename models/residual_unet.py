@@ -1,4 +1,5 @@
 """U-Net of residual blocks, one of the four networks of the ISIC 2018 attribute study."""
+
 from functools import partial
 
 from models import layers

@@ -4,12 +4,13 @@ A file of the original code of a network fills the whole network. One of torchvi
 VGG16 that of `as_net`, ConvNeXt-Tiny that of `attributes_convnext_unet`; the rest of the network keeps its weights.
 `models/originals.py` knows which tensor belongs where.
 """
+
 import re
 from pathlib import Path
 
 import numpy as np
 
-from models import originals
+from models import torch_names
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training code keeps a state dictionary
 PREFIXES = ("module.", "model.", "net.")  # what wrapping a network in another module puts before every name
@@ -51,8 +52,8 @@ def load(model, path):
         rules, layers = TORCHVISION[network]
         tensors = {rename(name, rules): array for name, array in tensors.items() if name.startswith("features.")}
         ours = {name: v for name, v in ours.items() if re.match(layers, name)}
-    elif network not in originals.RULES or network == "as_net":
-        known = sorted(set(originals.RULES) - {"as_net"})
+    elif network not in torch_names.RULES or network == "as_net":
+        known = sorted(set(torch_names.RULES) - {"as_net"})
         raise ValueError(
             f"{path}: no PyTorch names are known for {network!r}; known are {', '.join(known)}, and torchvision's "
             "VGG16 (for as_net) and ConvNeXt-Tiny (for attributes_convnext_unet)"
@@ -67,11 +68,11 @@ def find_places(model, tensors, ours, path):
     """Pair every tensor {name: array} with one of our weights {path: variable}: {path: array in Keras's layout}."""
     places, homeless, unequal = {}, [], []
     for name, array in tensors.items():
-        layer, variable = originals.variable(model, model.name, name) or (None, None)
+        layer, variable = torch_names.variable(model, model.name, name) or (None, None)
         if variable is None or variable.path not in ours or variable.path in places:
             homeless.append(name)
             continue
-        array = originals.layout(layer, array)
+        array = torch_names.layout(layer, array)
         if array.shape != tuple(variable.shape):
             unequal.append(f"{name} {array.shape} for {variable.path} {tuple(variable.shape)}")
         places[variable.path] = array

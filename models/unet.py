@@ -3,6 +3,7 @@
 `unet` covers three published networks by its options (presets in `model.py`): the backbone of AdSTNet
 (doi 10.3390/app15179259; `unet16`), the ISIC 2018 attribute U-Net and the HAM10000 U-Net.
 """
+
 from functools import partial
 
 import keras

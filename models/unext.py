@@ -3,6 +3,7 @@
 1,471,921 parameters with one class, as the public code has them (UNeXt-pytorch, class `UNext`): every weighted layer
 of it takes part. Left out are only its softmax, which it never calls, and its dropout and stochastic depth, of rate 0.
 """
+
 import keras
 import numpy as np
 from keras import ops
@@ -70,9 +71,7 @@ def shifted_mlp(x, name):
     y = layer_norm(x, f"{name}_mlp_norm")
     y = ChannelShift(1, name=f"{name}_mlp_down")(y)
     y = keras.layers.Dense(**dense, name=f"{name}_mlp_dense1")(y)
-    y = keras.layers.DepthwiseConv2D(
-        3, padding="same", depthwise_initializer=start, name=f"{name}_mlp_depthwise"
-    )(y)
+    y = keras.layers.DepthwiseConv2D(3, padding="same", depthwise_initializer=start, name=f"{name}_mlp_depthwise")(y)
     y = keras.layers.Activation("gelu", name=f"{name}_mlp_gelu")(y)  # exact, by the error function
     y = ChannelShift(2, name=f"{name}_mlp_across")(y)
     y = keras.layers.Dense(**dense, name=f"{name}_mlp_dense2")(y)

@@ -3,12 +3,13 @@
 `tests/reference/NAME.json` lists the tensors of an original network, `NAME.npz` holds what it computed on the weights
 and the input of this formula.
 """
+
 import json
 from pathlib import Path
 
 import numpy as np
 
-from models import originals
+from models import torch_names
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -46,12 +47,12 @@ def set_weights(model, description):
     keras_layout = description.get("layout") == "keras"
     seen = set()
     for tensor in description["tensors"]:
-        found = originals.variable(model, model.name, tensor["name"])
+        found = torch_names.variable(model, model.name, tensor["name"])
         if found is None:
             raise KeyError(f"{model.name}: no place for {tensor['name']}")
         layer, variable = found
         array = values(tensor, keras_layout)
-        variable.assign(array if keras_layout else originals.layout(layer, array))
+        variable.assign(array if keras_layout else torch_names.layout(layer, array))
         seen.add(variable.path)
     missing = {v.path for v in model.weights if "seed_generator" not in v.path} - seen
     if missing:

@@ -10,7 +10,7 @@ import augmentation
 import train
 from augmentation import augment, geometry, recolor, warp
 from config import Settings
-from datasets.prepared import open_split
+from datasets.arrays import open_split
 
 EVERYTHING = {"flip": True, "turn": True, "rotation": 180.0, "zoom": 0.3, "shift": 0.2, "shear": 20.0, "elastic": 0.08}
 ONE_BY_ONE = {

@@ -9,12 +9,12 @@ import tensorflow as tf
 import yaml
 
 import config
-import loop
 import model
 import pipeline
 import train
 from datasets.isic2018 import ATTRIBUTES
 from datasets.split import Split
+from training import steps as training_steps
 
 FILES = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
 SMALL = {
@@ -48,7 +48,7 @@ def test_two_steps(file, eagerly):
     data = images(ATTRIBUTES if file.stem.startswith("attributes") else ["lesion"])
     keras.utils.set_random_seed(0)
     network = train.compiled(settings, data)
-    steps = loop.build(network, settings, tf.distribute.get_strategy())
+    steps = training_steps.build(network, settings, tf.distribute.get_strategy())
     before = [v.numpy() for v in network.trainable_variables]
     labels = getattr(network, "labels", lambda masks: masks)
     for place, (pixels, masks) in enumerate(pipeline.training(data, settings)):

@@ -13,7 +13,9 @@ import pytest
 from miniature import SIZE, image_path, mask_path, picture, save, square, write_isic2018, zip_folders
 
 import dataset_isic18
-from datasets import download, isic2018, prepared
+from datasets import arrays as prepared_arrays
+from datasets import isic2018
+from datasets.preparation import download
 
 SCRIPT = Path(dataset_isic18.__file__)
 REAL = SCRIPT.parent / "../shared/data/isic2018_256"
@@ -44,7 +46,7 @@ def test_task_1(root, tmp_path, source, capsys):
     run(target, *arguments)
     number = 0
     for split, count in COUNTS.items():
-        data = prepared.open_split(target, split)
+        data = prepared_arrays.open_split(target, split)
         assert data.images.shape == (count, 24, 32, 3) and data.masks.shape == (count, 24, 32, 1)
         assert data.sizes.tolist() == [list(SIZE)] * count and data.classes == ["lesion"]
         for row in range(count):
@@ -53,7 +55,7 @@ def test_task_1(root, tmp_path, source, capsys):
             assert np.abs(data.images[row].astype(int) - expected).mean() < 3
             assert np.array_equal(data.masks[row, ..., 0], square(number)[::2, ::2] // 255)
             number += 1
-    meta = prepared.read_meta(target)
+    meta = prepared_arrays.read_meta(target)
     assert (meta["dataset"], meta["task"], meta["size"], meta["counts"]) == ("isic2018", 1, [24, 32], COUNTS)
     printed = capsys.readouterr().out
     assert "train: 4 pairs" in printed and "lesion: quartiles of the area" in printed
@@ -64,7 +66,7 @@ def test_task_1(root, tmp_path, source, capsys):
 
 def test_task_2_has_the_attributes_in_order(root):
     run(root, "--task", 2)
-    data = prepared.open_split(root, "train")
+    data = prepared_arrays.open_split(root, "train")
     assert data.classes == ["pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules"]
     for channel in range(5):
         assert np.array_equal(data.masks[1, ..., channel], square(1 + 2 * channel)[::2, ::2] // 255)
@@ -74,7 +76,7 @@ def test_default_size_and_source_are_those_of_as_net(root, monkeypatch):
     monkeypatch.chdir(root.parent)
     root.rename("dataset_isic18")
     dataset_isic18.main([])
-    assert prepared.open_split("dataset_isic18", "val").images.shape == (2, 192, 256, 3)
+    assert prepared_arrays.open_split("dataset_isic18", "val").images.shape == (2, 192, 256, 3)
 
 
 def test_a_second_call_writes_nothing_and_other_settings_replace_all(root, capsys):
@@ -86,11 +88,11 @@ def test_a_second_call_writes_nothing_and_other_settings_replace_all(root, capsy
     assert {path: path.stat().st_mtime_ns for path in root.glob("*.npy")} == before
     (root / "mask_val.npy").unlink()
     run(root)  # what was deleted is made again
-    assert prepared.open_split(root, "val").masks.shape == (2, 24, 32, 1)
+    assert prepared_arrays.open_split(root, "val").masks.shape == (2, 24, 32, 1)
     run(root, size="16x16")
-    assert prepared.open_split(root, "train").images.shape == (4, 16, 16, 3)
+    assert prepared_arrays.open_split(root, "train").images.shape == (4, 16, 16, 3)
     run(root, "--task", 2)
-    assert prepared.open_split(root, "test").masks.shape == (3, 24, 32, 5)
+    assert prepared_arrays.open_split(root, "test").masks.shape == (3, 24, 32, 5)
     assert "nothing changed" not in capsys.readouterr().out
 
 
@@ -99,7 +101,7 @@ def test_a_changed_file_is_noticed(root, capsys):
     save(image_path(root, "ISIC_0000002"), np.zeros((*SIZE, 3), np.uint8))
     run(root)
     assert "nothing changed" not in capsys.readouterr().out
-    assert prepared.open_split(root, "train").images[2].max() == 0
+    assert prepared_arrays.open_split(root, "train").images[2].max() == 0
 
 
 def test_splits_without_masks_or_not_there_at_all(root, capsys):
@@ -110,16 +112,16 @@ def test_splits_without_masks_or_not_there_at_all(root, capsys):
     printed = capsys.readouterr().out
     assert "no val split: ISIC2018_Task1-2_Validation_Input not found" in printed
     assert "test: 3 images without masks" in printed
-    assert prepared.read_meta(root)["counts"] == {"train": 4, "test": 3}
-    assert prepared.open_split(root, "test").masks is None
+    assert prepared_arrays.read_meta(root)["counts"] == {"train": 4, "test": 3}
+    assert prepared_arrays.open_split(root, "test").masks is None
     assert not (root / "mask_test.npy").exists()
 
 
 def test_phantoms_go_the_same_way(tmp_path, capsys):
     for _ in range(2):
         run(tmp_path / "made", "--synthetic", 6, "--seed", 3, size="32x48")
-    assert prepared.read_meta(tmp_path / "made")["counts"] == {"train": 6, "val": 1, "test": 2}
-    data = prepared.open_split(tmp_path / "made", "train")
+    assert prepared_arrays.read_meta(tmp_path / "made")["counts"] == {"train": 6, "val": 1, "test": 2}
+    data = prepared_arrays.open_split(tmp_path / "made", "train")
     assert data.sizes[0].tolist() == [64, 96] and 0 < data.masks.mean() < 1
     assert "nothing changed" in capsys.readouterr().out
 
@@ -134,7 +136,7 @@ def test_download_then_prepare(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(download, "fetch", fetch)
     run(tmp_path / "new", "--download", "--mirror", "http://mirror")
-    assert prepared.read_meta(tmp_path / "new")["counts"] == COUNTS
+    assert prepared_arrays.read_meta(tmp_path / "new")["counts"] == COUNTS
 
 
 def test_declared_archives_are_those_of_the_challenge():
@@ -198,12 +200,12 @@ def test_an_interrupted_call_leaves_no_half_array(root, how):
     assert arrays(root) == before
     assert bool(list(root.glob(".partial*"))) == (how == signal.SIGKILL)
     run(root)  # and the next call does the work
-    assert prepared.read_meta(root)["counts"]["train"] == 400 and not list(root.glob(".partial*"))
+    assert prepared_arrays.read_meta(root)["counts"]["train"] == 400 and not list(root.glob(".partial*"))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the cut-down official archives are not on this machine")
 def test_real_archives(tmp_path):
     run(tmp_path, "--archives", REAL, size="32x32")
-    assert prepared.read_meta(tmp_path)["counts"] == {"train": 2194, "val": 100, "test": 300}
-    split = prepared.open_split(tmp_path, "train")
+    assert prepared_arrays.read_meta(tmp_path)["counts"] == {"train": 2194, "val": 100, "test": 300}
+    split = prepared_arrays.open_split(tmp_path, "train")
     assert split.ids[0] == "ISIC_0000000" and 0.15 < split.masks.mean() < 0.3

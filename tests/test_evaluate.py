@@ -16,11 +16,11 @@ from isic_challenge_scoring.segmentation import SegmentationScore
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 
-import drawing
 import evaluate
 import metrics
 import runs
-from scores import summary
+from evaluation import summary
+from imaging import mask_files
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def write_truth(masks, classes=("lesion",)):
     folder = Path("truth")
     folder.mkdir()
     for i, mask in enumerate(masks):
-        drawing.write_masks(folder, f"ISIC_{i:07}", mask, classes)
+        mask_files.write_masks(folder, f"ISIC_{i:07}", mask, classes)
     return folder
 
 
@@ -306,7 +306,7 @@ def test_a_full_disk_ends_the_run_in_one_line(monkeypatch):
 
     save_run("tiny")
     save_data(bright(10, 3), masks_of((0, 10), (0, 3)))
-    monkeypatch.setattr(drawing, "write_png", refuse)
+    monkeypatch.setattr(mask_files, "write_png", refuse)
     with pytest.raises(SystemExit, match="No space left on device"):
         evaluate.main(["--run", "tiny", "--split", "test", "--at", "network"])
     assert not os.path.exists("output/tiny")

@@ -1,4 +1,5 @@
 """What every network of the registry can do, and the registry's own functions."""
+
 import inspect
 import json
 import subprocess

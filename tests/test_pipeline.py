@@ -4,7 +4,7 @@ from conftest import write_discs
 
 import pipeline
 from config import Settings
-from datasets.prepared import open_split
+from datasets.arrays import open_split
 
 
 def batches(data):

@@ -288,7 +288,7 @@ def test_hair_is_removed_if_it_was_in_training(monkeypatch):
     save_run()
     settings = config.load(BEST / "tiny" / "settings.yaml")
     config.save(dataclasses.replace(settings, remove_hair=True), BEST / "tiny" / "settings.yaml")
-    monkeypatch.setattr(predict.hair, "remove", lambda image: np.full_like(image, (255, 0, 0)))
+    monkeypatch.setattr(predict.hair_removal, "remove", lambda image: np.full_like(image, (255, 0, 0)))
     assert load("tiny")(picture())[0].all()
     save("a.png", picture())
     predict.main(["a.png"])

@@ -12,11 +12,11 @@ from isic_challenge_scoring.segmentation import SegmentationScore
 from miniature import save
 from tiny_run import ATTRIBUTES, bright, masks_of, save_data, save_run
 
-import drawing
 import predict
 import runs
 import submission
-from datasets.prepared import open_split
+from datasets.arrays import open_split
+from imaging import mask_files
 
 LARGE = (40, 50)  # of the originals, as tiny_run.save_data has them
 
@@ -50,7 +50,7 @@ def test_attributes_at_the_size_of_the_originals_with_the_runs_thresholds(capsys
     split = open_split("data", "test")
     for i in range(3):
         expected = predictor.enlarge(predictor.probabilities(images[i : i + 1])[0], LARGE)[1]
-        assert np.array_equal(drawing.read_masks("found", split.ids[i], ATTRIBUTES), expected)
+        assert np.array_equal(mask_files.read_masks("found", split.ids[i], ATTRIBUTES), expected)
         values = cv2.imread(f"found/ISIC_{i:07}_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
         assert values.dtype == np.uint8 and set(np.unique(values)) == {0, 255}
     assert task2.score(Path("found"), Path("found"))["overall"] == 1
@@ -75,7 +75,7 @@ def test_lesions_as_the_challenge_opens_them(capsys):
 def test_what_is_found_wrong_does_not_take_the_name(monkeypatch):
     five()
     Path("a.zip").write_text("an older one")
-    monkeypatch.setattr(drawing, "png", lambda pixels: cv2.imencode(".png", pixels // 255)[1].tobytes())
+    monkeypatch.setattr(mask_files, "png", lambda pixels: cv2.imencode(".png", pixels // 255)[1].tobytes())
     with pytest.raises(SystemExit, match=r"error: a\.zip: 15 problems\n.*values 1; expected 0 and 255\n(.*\n)+  and 5"):
         submission.main(["--run", "five", "--out", "a.zip"])
     assert Path("a.zip").read_text() == "an older one"

@@ -10,18 +10,16 @@ import pandas as pd
 import pytest
 import yaml
 
-import checkpoint
 import config
-import loop
 import model
 import pipeline
-import recorder
-import replicas
 import runs
 import train
-import training
-from datasets.prepared import Writer, open_split
+from compute import replicas
+from datasets.arrays import Writer, open_split
 from tests.conftest import write_discs
+from training import checkpoints, logger, trainer
+from training import steps as training_steps
 
 TINY = {
     **{"model": "unet", "options": {"width": 4, "depth": 2}, "loss": "bce + dice", "normalize": "unit"},
@@ -41,7 +39,7 @@ def write_config(data, **changes):
 
 def last(run):
     """State and arrays of the last checkpoint of a run."""
-    return checkpoint.load(Path("checkpoint", run))
+    return checkpoints.load(Path("checkpoint", run))
 
 
 def refused(argv):
@@ -83,14 +81,14 @@ def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
 
 
 def test_moving_average_is_validated_and_kept(discs, monkeypatch):
-    steps, seen, close = 3, [], training.Training.close
-    monkeypatch.setattr(recorder.Average, "EVERY", steps)  # once an epoch
+    steps, seen, close = 3, [], trainer.Training.close
+    monkeypatch.setattr(logger.Average, "EVERY", steps)  # once an epoch
 
     def listens(self, number):
         seen.append([w.copy() for w in self.network.get_weights()])
         close(self, number)
 
-    monkeypatch.setattr(training.Training, "close", listens)
+    monkeypatch.setattr(trainer.Training, "close", listens)
     argv = write_config(discs, ema=0.9, monitor="epoch")
     train.main(argv)
     best = model.load("checkpoint_best/tiny/model.keras").get_weights()
@@ -111,7 +109,7 @@ def test_moving_average_is_validated_and_kept(discs, monkeypatch):
 def test_early_stopping_and_plateau(discs, monkeypatch):
     losses = iter([0.9, 0.8, 0.85, 0.84, 0.83, 0.7])
     monkeypatch.setattr(
-        loop.Loop, "validate", lambda *_: {"val_loss": next(losses), "val_dice": 0.0, "val_jaccard": 0.0}
+        training_steps.Loop, "validate", lambda *_: {"val_loss": next(losses), "val_dice": 0.0, "val_jaccard": 0.0}
     )
     argv = write_config(discs, epochs=9, patience=3, plateau=2, plateau_factor=0.1, model="unet", batch_size=16)
     train.main(argv)
@@ -140,7 +138,7 @@ def test_a_run_begins_with_the_weights_of_another(discs, capsys):
     settings = config.parse([*argv, "--options", "{width: 4, depth: 3}"])[0]
     network = train.compiled(settings, open_split(discs, "train"))
     before = {w.path: w.numpy() for w in network.weights}
-    checkpoint.take_over(network, "first")
+    checkpoints.take_over(network, "first")
     told = capsys.readouterr().out
     first = {w.path: w.numpy() for w in model.load("checkpoint_best/first/model.keras").weights}
     taken = 0

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from test_drawing import disk
-from test_figures import has_color, write_log
 
 import config
-import drawing
-import figures
 import runs
 import visualize
-from datasets.prepared import Writer
+from datasets.arrays import Writer
+from figures import style
+from imaging import mask_files
+from tests.figures.test_style import has_color, write_log
+from tests.imaging.test_mask_files import disk
 
 
 def test_curves_of_two_runs_from_the_command_line(tmp_path, monkeypatch, capsys):
@@ -25,7 +25,7 @@ def test_curves_of_two_runs_from_the_command_line(tmp_path, monkeypatch, capsys)
     write_log(Path("output/b/log.csv"), val_dice=0.5)
     visualize.main(["curves", "--run", "a", "b"])
     assert capsys.readouterr().out == "output/a/curves.png\n"
-    assert all(has_color("output/a/curves.png", color) for color in figures.PALETTE[:2])
+    assert all(has_color("output/a/curves.png", color) for color in style.PALETTE[:2])
     with pytest.raises(SystemExit, match=r"error: output/c/log\.csv: no training log"):
         visualize.main(["curves", "--run", "c"])
 
@@ -44,7 +44,7 @@ def scored(tmp_path, monkeypatch):
     Path("output/r/metrics.json").write_text(json.dumps({"data": "data", "split": "test"}))
     pd.DataFrame({"id": ids, "jaccard": [0.9, 0.2, 0.5]}).to_csv("output/r/per_image.csv", index=False)
     for name in ids:
-        drawing.write_masks("predictions/r", name, disk(x=24)[..., None], ["lesion"])
+        mask_files.write_masks("predictions/r", name, disk(x=24)[..., None], ["lesion"])
     inputs = keras.Input((48, 64, 3))
     gate = keras.layers.Activation("sigmoid", name="left_gate_sigmoid")(keras.layers.Conv2D(1, 1, name="maps")(inputs))
     head = keras.layers.Conv2D(1, 1, name="head", kernel_initializer="ones")
@@ -69,7 +69,7 @@ def test_samples_of_several_classes_show_where_there_is_something(tmp_path, monk
     with Writer("data", {"dataset": "tiny", "task": 1}, (48, 64), classes) as writer:
         for name in ("empty", "good"):
             writer.add("test", name, np.full((48, 64, 3), 180, np.uint8), mask * (name == "good"), (48, 64))
-            drawing.write_masks("predictions/r", name, mask > 0 if name == "good" else mask < 0, classes)
+            mask_files.write_masks("predictions/r", name, mask > 0 if name == "good" else mask < 0, classes)
     Path("output/r").mkdir(parents=True)
     Path("output/r/metrics.json").write_text(json.dumps({"data": "data", "split": "test"}))
     rows = {"id": ["empty", "empty", "good", "good"], "tp": [0, 0, 9, 0], "fp": [0, 0, 1, 0], "fn": 0, "jaccard": 1}
@@ -81,7 +81,7 @@ def test_samples_of_several_classes_show_where_there_is_something(tmp_path, monk
 def test_errors_are_tinted(scored, capsys):
     visualize.main(["errors", "--run", "r", "--count", "1", "--order", "best"])
     assert capsys.readouterr().out == "output/r/errors_best.png\n"
-    for color, grey in ((drawing.MISSED, 68), (drawing.ADDED, 190)):  # of the lesion and of the skin
+    for color, grey in ((mask_files.MISSED, 68), (mask_files.ADDED, 190)):  # of the lesion and of the skin
         assert has_color("output/r/errors_best.png", color)  # in the legend
         tint = [round(0.65 * int(color[i : i + 2], 16) + 0.35 * grey) for i in (1, 3, 5)]
         assert has_color("output/r/errors_best.png", "#{:02x}{:02x}{:02x}".format(*tint), 4)
@@ -119,4 +119,4 @@ def test_labels_from_the_command_line(tmp_path, monkeypatch, capsys):
     visualize.main(["labels", "--data", "data", "--out", "three.png"])
     assert capsys.readouterr().out == "output/labels.png\nthree.png\n"
     assert cv2.imread("three.png").shape[0] > 1.2 * cv2.imread("output/labels.png").shape[0]
-    assert has_color("three.png", figures.TRUTH_COLOR)
+    assert has_color("three.png", style.TRUTH_COLOR)

@@ -5,7 +5,7 @@ import numpy as np
 
 import config
 import runs
-from datasets.prepared import Writer
+from datasets.arrays import Writer
 
 SIZE = (4, 5)  # 20 pixels an image
 ATTRIBUTES = ["pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules"]

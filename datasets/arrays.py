@@ -1,0 +1,226 @@
+"""Prepared arrays: the one format between raw data sets and training, written and read here.
+
+    ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
+    ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order
+    ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, splits with masks, version, and more
+
+The same for val and test. A split without masks has no mask file. Reading:
+
+    split = open_split("dataset_isic18", "train")
+    split.images[0], split.masks[0], split.ids[0], split.sizes[0]
+
+Writing, one pair at a time, so that memory does not grow with the number of images:
+
+    with Writer("dataset_isic18", {"dataset": "isic2018", "task": 1}, size=(192, 256), classes=["lesion"]) as writer:
+        writer.add("train", "ISIC_0000000", image, mask, original_size=(767, 1022))
+
+Everything is written in a temporary folder inside ROOT. Leaving the block in good order puts it in place, meta.json
+last; leaving it by an error removes it, and what ROOT held before stays as it was.
+"""
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from datasets.split import RECORDS, Split
+
+VERSION = 1  # of the format; raise it when older folders must be prepared again
+SPLITS = ("train", "val", "test")
+_INDEX_COLUMNS = ["id", "height", "width"]
+_PARTIAL = ".partial-"  # prefix of the temporary folder
+
+
+# === Reading ===
+
+
+def read_meta(root):
+    """The contents of ROOT/meta.json as a dict.
+
+    FileNotFoundError: there is none, so nothing (or nothing whole) was prepared in `root`.
+    ValueError: it cannot be read, or was written in another version of the format.
+    """
+    if str(root).startswith(RECORDS):
+        from datasets import tfds_records  # TensorFlow is slow to import, and arrays do without
+
+        return tfds_records.read_meta(root)
+    path = Path(root) / "meta.json"
+    remedy = f"run `python dataset_isic18.py --root {root}` or `python -m datasets NAME --root {root}` to write them"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: '{root}' holds no prepared arrays; {remedy}")
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        version = meta["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error!r}); delete it and {remedy}") from None
+    if version != VERSION:
+        raise ValueError(f"{path} has format version {version}, this program reads {VERSION}; {remedy}")
+    return meta
+
+
+def open_split(root, name):
+    """Open split `name` ("train", "val", "test") of the prepared folder `root` as a `Split`; nothing is loaded yet.
+
+    FileNotFoundError: no prepared arrays there. ValueError: no such split (the message lists those there are), or
+    the files do not agree with meta.json.
+    """
+    if str(root).startswith(RECORDS):
+        from datasets import tfds_records
+
+        return tfds_records.open_records(root, name)
+    root = Path(root)
+    meta = read_meta(root)
+    if name not in meta["counts"]:
+        raise ValueError(f"'{root}' has no split '{name}'; it has: {', '.join(meta['counts'])}")
+    count, size, classes = meta["counts"][name], meta["size"], meta["classes"]
+    images = _open_array(root / f"data_{name}.npy", (count, *size, 3))
+    mask_path = root / f"mask_{name}.npy"
+    has_masks = mask_path.is_file() or name in meta.get("masks", [])
+    masks = _open_array(mask_path, (count, *size, len(classes))) if has_masks else None
+    with open(root / f"index_{name}.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) != count:
+        raise ValueError(f"{root / f'index_{name}.csv'} has {len(rows)} rows, meta.json says {count}; prepare again")
+    sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64).reshape(count, 2)
+    return Split(images, masks, [row["id"] for row in rows], sizes, classes)
+
+
+def _open_array(path, shape):
+    try:
+        array = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} not found though meta.json lists it; prepare the data set again") from None
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and prepare the data set again") from None
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise ValueError(
+            f"{path} is {array.dtype} {array.shape}, meta.json says uint8 {shape}; prepare the data set again"
+        )
+    return array
+
+
+# === Writing ===
+
+
+class ArrayFile:
+    """A uint8 .npy file that grows row by row: `append` as often as wanted, then `close`.
+
+    path: the file, made new. row: shape of one row. The header is written by `close`, when the number of rows is known.
+    """
+
+    def __init__(self, path, row):
+        self.row = tuple(row)
+        self.count = 0
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by close)
+        self._write_header()
+
+    def _write_header(self):
+        # numpy pads the header so that its length is the same for any number of rows
+        self._file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.row)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def append(self, row):
+        if row.dtype != np.uint8 or row.shape != self.row:
+            raise ValueError(f"a row must be uint8 {self.row}, received {row.dtype} {row.shape}")
+        self._file.write(np.ascontiguousarray(row).data)
+        self.count += 1
+
+    def close(self):
+        self._write_header()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def discard(self):
+        with contextlib.suppress(OSError):  # what a full disk kept in the buffer is not wanted
+            self._file.close()
+
+
+class Writer:
+    """Writes a prepared folder pair by pair; a context manager (see the head of this file).
+
+    root: the folder, made if need be. meta: what goes into meta.json besides size, classes, counts and version; the
+    dict may be added to until the block ends. size: (H, W) of the arrays. classes: names of the mask channels.
+    OSError: the disk is full; nothing half-written is left.
+    """
+
+    def __init__(self, root, meta, size, classes):
+        self.root = Path(root)
+        self.meta = meta
+        self.size = tuple(size)
+        self.classes = list(classes)
+        self._partial = self.root / f"{_PARTIAL}{os.getpid()}"
+        self._arrays = {}  # file name -> ArrayFile
+        self._index = {}  # split -> rows of the index
+
+    def __enter__(self):
+        for old in self.root.glob(f"{_PARTIAL}*"):  # left by a run that was killed
+            shutil.rmtree(old, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        return self
+
+    def add(self, split, id, image, mask, original_size):
+        """Append one pair to `split`.
+
+        image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1}, or None for all images of the split.
+        original_size: (height, width) of the source image in pixels.
+        """
+        with self._explain_disk_full():
+            rows = self._index.setdefault(split, [])
+            if rows and (mask is not None) != (f"mask_{split}" in self._arrays):
+                raise ValueError(f"split '{split}': image {id} and those before it must all have a mask, or none")
+            self._append(f"data_{split}", image, 3)
+            if mask is not None:
+                self._append(f"mask_{split}", mask, len(self.classes))
+            rows.append((id, *original_size))
+
+    def _append(self, name, row, channels):
+        if name not in self._arrays:
+            self._arrays[name] = ArrayFile(self._partial / f"{name}.npy", (*self.size, channels))
+        self._arrays[name].append(row)
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if error is None:
+                with self._explain_disk_full():
+                    self._commit()
+        finally:
+            for array in self._arrays.values():
+                array.discard()
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _commit(self):
+        # 1. finish every file in the temporary folder
+        for array in self._arrays.values():
+            array.close()
+        for split, rows in self._index.items():
+            with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows([_INDEX_COLUMNS, *rows])
+        counts = {split: len(self._index[split]) for split in sorted(self._index, key=SPLITS.index)}
+        meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
+        meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}
+        (self._partial / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        # 2. without meta.json the folder counts as empty: no reader sees a mix of old and new
+        (self.root / "meta.json").unlink(missing_ok=True)
+        for split in SPLITS:
+            for name in (f"data_{split}.npy", f"mask_{split}.npy", f"index_{split}.csv"):
+                (self.root / name).unlink(missing_ok=True)
+        # 3. into place, meta.json last
+        for path in sorted(self._partial.iterdir(), key=lambda path: path.name == "meta.json"):
+            os.replace(path, self.root / path.name)
+
+    @contextlib.contextmanager
+    def _explain_disk_full(self):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            message = f"disk full while writing into '{self.root}': free some space, or choose another --root"
+            raise OSError(error.errno, message) from error

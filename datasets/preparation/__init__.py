@@ -1,0 +1,1 @@
+"""From raw files to prepared arrays: finding pairs, loading, dividing, writing."""

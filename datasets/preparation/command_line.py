@@ -1,0 +1,87 @@
+"""The command line that dataset_isic18.py and `python -m datasets` share."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from datasets import synthetic
+from datasets.preparation import download
+from datasets.preparation.prepare import describe, prepare
+
+
+def size(text):
+    """(height, width) in pixels from "192x256"."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    found = match and (int(match[1]), int(match[2]))
+    if not found or min(found) < 8 or max(found) > 8192:
+        raise argparse.ArgumentTypeError(f"'{text}': expected HEIGHTxWIDTH in pixels, such as 192x256, from 8 to 8192")
+    return found
+
+
+def positive(text):
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a whole number of at least 1")
+    return int(text)
+
+
+def names(text):
+    """["a", "b"] from "a,b"."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(re.fullmatch(r"\w[\w -]*", name) for name in found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"'{text}': expected different names with commas between")
+    return found
+
+
+def add_arguments(parser, root):
+    """Add what every data set's command has; returns the group of sources, of which at most one may be given."""
+    parser.add_argument("--size", type=size, default=(192, 256), help="HEIGHTxWIDTH in pixels (default 192x256)")
+    parser.add_argument("--root", default=root, help=f"folder of the arrays (default {root or 'dataset_NAME'})")
+    sources = parser.add_mutually_exclusive_group()
+    sources.add_argument("--folders", metavar="DIR", help="where the official folders lie unpacked (default: in ROOT)")
+    sources.add_argument("--archives", metavar="DIR", help="folder of the official .zip files")
+    sources.add_argument("--download", action="store_true", help="fetch the .zip files into ROOT/archives")
+    parser.add_argument("--mirror", metavar="URL", help="with --download: where the .zip files lie instead")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="what to do at a bad file")
+    parser.add_argument("--drop-leaks", action="store_true", help="train on no near-copies of val and test images")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn by chance (default 0)")
+    return sources
+
+
+def draw(count, args):
+    """Phantoms into ROOT: `count` to train, a fifth of it for val, a third for test."""
+    counts = {"train": count, "val": max(1, count // 5), "test": max(1, count // 3)}
+    synthetic.write(args.root, counts, size=tuple(2 * side for side in args.size), seed=args.seed)
+
+
+def fetched(declarations, args):
+    """The folder of archives that was given, or into which they were downloaded; None for folders."""
+    if not args.download:
+        return args.archives
+    archives = Path(args.root) / "archives"
+    for one in declarations:
+        if not one.archives:
+            raise ValueError(f"{one.title}: to be had by hand only, from {one.homepage}")
+        download.fetch(one.archives, archives, args.mirror)
+    return archives
+
+
+def run(declarations, args, **division):
+    """Fetch if asked to, prepare, and print the summary. division: as for prepare()."""
+    archives = fetched(declarations, args)
+    options = {"folders": args.folders, "drop_leaks": args.drop_leaks, "seed": args.seed, **division}
+    meta, written = prepare(declarations, args.root, args.size, archives, args.on_error, **options)
+    if not written:
+        print("nothing changed since the arrays were prepared")
+    print("\n".join(describe(meta, args.root)))
+
+
+def exit_with_message(main):
+    """Run a script's main; errors of the user become one line and a status, without a traceback."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was prepared before is untouched")

@@ -1,0 +1,67 @@
+"""The masks of prepared images at their own size, from where they were prepared.
+
+    masks = source_masks("dataset_isic18", "test")
+    masks(0)      # uint8 (767, 1022, classes) of {0, 1}: the mask of images[0], as large as its file
+
+meta.json remembers the folders or archives; masks are read by the rules of the preparation.
+"""
+
+from datasets import arrays as prepared_arrays
+from datasets import registry
+from datasets.preparation.find_pairs import Listed
+from datasets.preparation.load_pairs import load_masks
+from datasets.split import RECORDS
+
+
+def source_masks(root, split):
+    """A function from the number of an image in `split` to its mask, for any number of threads.
+
+    root: prepared folder. The function takes an int and returns uint8 (height, width, classes) of {0, 1}, as large as
+    the mask's file. What can be told beforehand is raised here, what concerns one file by the function.
+    ValueError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
+    """
+    if str(root).startswith(RECORDS):
+        from datasets import tfds_records
+
+        return tfds_records.mask_reader(root, split)
+    meta = prepared_arrays.read_meta(root)
+    arrays = prepared_arrays.open_split(root, split)
+    if arrays.masks is None:
+        raise ValueError(f"the {split} split of '{root}' has no masks: prepare it with its ground truth")
+    if "source" not in meta:
+        raise FileNotFoundError(f"'{root}' does not tell where its masks came from: prepare it from the originals")
+    files = {}  # id -> Pair
+    for one in meta["source"]:
+        for pair in _pairs(one, split, root):
+            files.setdefault(pair.id, pair)
+    if missing := [id for id in arrays.ids if id not in files]:
+        places = ", ".join(_place(one) for one in meta["source"])
+        raise FileNotFoundError(
+            f"{_remedy(root, places)}: {len(missing)} masks are missing, that of {missing[0]} first"
+        )
+
+    def read(number):
+        try:
+            return load_masks(files[arrays.ids[number]], None, None)[0]  # (H0, W0, classes)
+        except OSError as error:
+            raise FileNotFoundError(f"{_remedy(root, error.filename)}: it cannot be read") from None
+
+    return read
+
+
+def _pairs(one, split, root):
+    """The pairs with masks that a source has for a split; all of them if it has no official splits."""
+    facts = {name: value for name, value in one.items() if name not in ("folders", "archives")}
+    try:
+        pairs = Listed(registry.declared(**facts), _place(one), "archives" in one).pairs
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{_remedy(root, _place(one))}: {error}") from None
+    return [pair for name in (split, "all") for pair in pairs.get(name, ()) if pair.masks]
+
+
+def _place(one):
+    return one.get("archives") or one["folders"]
+
+
+def _remedy(root, place):
+    return f"the masks of '{root}' at their own size come from {place}; bring it back, or prepare the data set anew"

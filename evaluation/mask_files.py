@@ -1,0 +1,97 @@
+"""Mask files of any tool against true ones: pairs by id, counts, and pictures of where they differ.
+
+    pairs = find_pairs("their_masks", "truth", task=1)      # [(id, mask files, truth files), …]
+    scored = score(pairs)
+
+A file is `<id>_segmentation.png`, or `<id>.png`, for a lesion (task 1) and `<id>_attribute_<name>.png` for each of the
+five attributes (task 2), JPEG and BMP likewise. A pixel counts above 127; files of 0 and 1 are masks too.
+"""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.isic2018 import ATTRIBUTES
+from evaluation import score_split
+from imaging import decode
+from utils.threads import in_order
+
+CLASSES = {1: ["lesion"], 2: list(ATTRIBUTES)}
+NAMES = {1: r"(?P<id>.+?)(_segmentation)?", 2: rf"(?P<id>.+)_attribute_(?P<name>{'|'.join(ATTRIBUTES)})"}
+SHOWN = 3  # names in a message
+
+
+def find_pairs(masks, truth, task):
+    """The files of each true mask's image: [(id, mask paths, truth paths), …], a path a class; ordered by id.
+
+    FileNotFoundError: no such folder, or no mask files in it. ValueError: masks are missing, or two are of one id.
+    """
+    found, true = _by_id(masks, task), _by_id(truth, task)
+    classes = CLASSES[task]
+    wanted = [(id, name) for id in true for name in classes]
+    for folder, files in ((truth, true), (masks, found)):
+        missing = [f"{id} ({name})" for id, name in wanted if name not in files.get(id, ())]
+        if missing:
+            raise ValueError(f"{folder}: {len(missing)} masks are missing: {_some(missing)}; every true mask needs one")
+    if more := sorted(found.keys() - true.keys()):
+        print(f"{len(more)} masks without truth are left out: {_some(more)}")
+    return [(id, [found[id][name] for name in classes], [true[id][name] for name in classes]) for id in sorted(true)]
+
+
+def _by_id(folder, task):
+    """{id: {class: path}} of the mask files in a folder."""
+    files = {}
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; name the folder of the mask files")
+    for path in sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in decode.SUFFIXES):
+        match = re.fullmatch(NAMES[task], path.stem, re.IGNORECASE)
+        if match:
+            group = files.setdefault(match["id"], {})
+            name = match["name"].lower() if task == 2 else "lesion"
+            if group.setdefault(name, path) != path:
+                raise ValueError(f"{group[name]} and {path} are masks of one id; remove one")
+    if not files:
+        form = "<id>_segmentation.png" if task == 1 else "<id>_attribute_<name>.png"
+        raise FileNotFoundError(f"{folder}: no masks there; expected files named {form} (task {task})")
+    return files
+
+
+def _some(names):
+    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
+
+
+def read(paths):
+    """The masks of one image, a file a class: uint8 {0, 1} (H, W, classes). ValueError names a file that is no mask."""
+    channels = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+            channels.append(decode.mask(data, decode.header_size(data), None)[0])
+        except ValueError as problem:
+            raise ValueError(f"{path}: {problem}") from None
+    if len({channel.shape for channel in channels}) > 1:
+        raise ValueError(f"{paths[0]} and the others of its image are not of one size; make them anew")
+    return np.stack(channels, axis=-1)
+
+
+def score(pairs, options):
+    """Count all pairs, `find_pairs`' list, in threads: stream.Scored of masks alone, variant "bare".
+
+    ValueError: a file is no mask, or has another size than its truth.
+    """
+
+    def work(pair):
+        _, found, true = pair
+        mask, truth = read(found), read(true)
+        if mask.shape != truth.shape:
+            sizes = [" × ".join(map(str, each.shape[:2])) for each in (mask, truth)]
+            raise ValueError(f"{found[0]} is {sizes[0]}, its truth {true[0]} {sizes[1]}; bring the mask to that size")
+        return score_split.measure(truth, {"bare": mask}, options)
+
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        rows = in_order(pool, work, pairs, ahead=16)
+        return score_split.gather(list(tqdm(rows, total=len(pairs), unit="image", desc="score", disable=None)))

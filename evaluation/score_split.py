@@ -1,0 +1,148 @@
+"""One pass over a split: network, probabilities at the size that is scored, masks, counts.
+
+    scored = score(networks, split, truth_of, options, folder)
+
+The network runs in the caller's thread; resizing, clean-up, counting and writing of masks overlap with it in others.
+Images leave behind counts and histograms, so memory does not grow with their number.
+"""
+
+import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+import metrics
+import pipeline
+from evaluation import surface_distances
+from evaluation.summary import STEPS
+from imaging import mask_files
+from inference import probabilities as inference_probabilities
+from utils.threads import in_order
+
+
+@dataclass
+class Options:
+    """How masks are made and what is measured.
+
+    thresholds: (classes,), the probability from which a pixel counts. tta: mean over poses. clean: largest part,
+    without holes. batch_size: images at a time. boundary: also measure how far outlines lie apart.
+    """
+
+    thresholds: list[float]
+    tta: bool = False
+    clean: bool = False
+    batch_size: int = 16
+    surface_distances: bool = False
+
+    @property
+    def variant(self):
+        """The name of the masks that are asked for, among those of `variants`."""
+        return {(0, 0): "bare", (0, 1): "clean", (1, 0): "tta", (1, 1): "tta+clean"}[self.tta, self.clean]
+
+
+@dataclass
+class Scored:
+    """What a pass leaves behind; all of it but `counts` is of the masks that were asked for.
+
+    counts: {variant: Counts (images, classes)}. sizes: (images, 2), height and width of the masks. histograms: one a
+    class and, for several classes, one of all together. at_thresholds: (classes, 5, thresholds), means over images
+    before clean-up of Jaccard, Dice and the shares of pixels tp, fp, fn. peaks: (images, classes), the largest
+    probability of each image. All three None where there are masks only. distances: {name: (images, classes)} of
+    boundary.py, or None.
+    """
+
+    counts: dict[str, metrics.Counts]
+    sizes: np.ndarray
+    distances: dict[str, np.ndarray] | None
+    histograms: list[metrics.ScoreHistogram] | None = None
+    at_thresholds: np.ndarray | None = None
+    peaks: np.ndarray | None = None
+
+
+def score(networks, split, truth_of, size_of, options, folder):
+    """Predict a split, write its masks into `folder`, PNG files of 0 and 255, and count.
+
+    networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.prepared.Split. truth_of:
+    a function from the number of an image to its true mask, uint8 {0, 1} (H, W, classes), called in other threads;
+    None for a split without masks, whose predictions get the size size_of(number). Returns Scored, or None without
+    truth. Raises what reading the truth and writing the masks raise.
+    """
+    histograms = [metrics.ScoreHistogram() for _ in split.classes]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def work(item):
+        number, maps = item
+        truth = truth_of(number) if truth_of else None
+        size = size_of(number) if truth is None else truth.shape[:2]
+        maps = [inference_probabilities.resize(each, size) for each in maps]  # (H, W, classes)
+        masks = variants(maps, options)
+        mask_files.write_masks(folder, split.ids[number], masks[options.variant], split.classes)
+        if truth is None:
+            return None
+        for k, histogram in enumerate(histograms):
+            histogram.update(maps[-1][..., k], truth[..., k])
+        return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
+
+    rows, curves, peaks = [], 0, []
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        items = enumerate(probabilities(networks, split, options))
+        done = in_order(pool, work, items, ahead=2 * options.batch_size)
+        for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
+            if result:
+                rows.append(result[0])
+                curves += result[1] / len(split.ids)
+                peaks.append(result[2])
+    if not truth_of:
+        return None
+    if len(histograms) > 1:
+        histograms.append(metrics.ScoreHistogram.together(histograms))
+    return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves, peaks=np.stack(peaks))
+
+
+def probabilities(networks, split, options):
+    """Yields, image by image, [bare] or with tta [bare, mean over poses], float32 (h, w, classes) each."""
+    images_only = dataclasses.replace(split, masks=None)
+    make = inference_probabilities.bare_and_mean if options.tta else inference_probabilities.predictor
+    functions = [make(network, number_format=settings.precision) for network, settings in networks]
+    batches = [pipeline.evaluation(images_only, s, options.batch_size).as_numpy_iterator() for _, s in networks]
+    for images in zip(*batches, strict=True):
+        maps = [function(batch) for function, batch in zip(functions, images, strict=True)]
+        maps = maps if options.tta else [[each] for each in maps]
+        yield from zip(*(sum(poses) / len(maps) for poses in zip(*maps, strict=True)), strict=True)
+
+
+def variants(maps, options):
+    """Masks, bool (H, W, classes), by how they were made: bare, clean and, from two maps, tta, tta+clean."""
+    thresholds, masks = np.float32(options.thresholds), {}
+    for name, cleaned, each in zip(("bare", "tta"), ("clean", "tta+clean"), maps, strict=False):
+        masks[name] = each >= thresholds
+        masks[cleaned] = inference_probabilities.largest_parts(masks[name])
+    return masks
+
+
+def measure(truth, masks, options):
+    """Of one image: {"size", "counts": {variant: Counts (1, classes)}, "distances": {name: (1, classes)} or None}."""
+    counts = {name: metrics.counts(truth[None], mask[None]) for name, mask in masks.items()}
+    distances = surface_distances.scores(truth[None], masks[options.variant][None]) if options.boundary else None
+    return {"size": truth.shape[:2], "counts": counts, "distances": distances}
+
+
+def at_thresholds(truth, probabilities):
+    """Of one image: Jaccard, Dice and the shares of pixels tp, fp, fn at each threshold, (classes, 5, thresholds)."""
+    curves = []
+    for k in range(truth.shape[-1]):
+        counts = metrics.threshold_counts(truth[None, ..., k], probabilities[None, ..., k], STEPS)
+        scores = [score(counts, "none")[0] for score in (metrics.jaccard, metrics.dice)]
+        curves.append([*scores, *(pixels[0] / truth[..., k].size for pixels in (counts.tp, counts.fp, counts.fn))])
+    return np.array(curves)
+
+
+def gather(rows):
+    """The rows of all images, as `measure` gives them, as Scored."""
+    counts = {name: metrics.concatenate([row["counts"][name] for row in rows]) for name in rows[0]["counts"]}
+    names = rows[0]["distances"] or ()
+    distances = {name: np.concatenate([row["distances"][name] for row in rows]) for name in names}
+    return Scored(counts, np.array([row["size"] for row in rows]), distances or None)

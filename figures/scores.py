@@ -1,0 +1,151 @@
+"""Figures of scores: over thresholds, calibration, spread and lesion size; the worst images; runs compared."""
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from evaluation.summary import MEASURES
+from figures.style import PALETTE, PREDICTION_COLOR, TRUTH_COLOR, save, tidy
+
+HEIGHT = 256  # of a picture of the worst images, in pixels
+
+
+# === One run ===
+
+
+def scores(path, classes, of_images, jaccards, shares, table=None, best=None, histograms=()):
+    """Panels: thresholds and calibration, where there are probabilities; spread of Jaccard, lesion size.
+
+    of_images: (images,), Jaccard of each, NaN where undefined. jaccards, shares: (images, classes), Jaccard and true
+    area in per cent of the image. table, best: from summary.py.
+    histograms: one a class.
+    """
+    panels = 4 if table is not None else 2
+    rows = panels // 2
+    figure = Figure(figsize=(10, 3.7 * rows))
+    margins = {"left": 0.07, "right": 0.985, "bottom": 0.14 / rows, "top": 1 - 0.09 / rows}  # no search for a layout
+    axes = list(np.ravel(figure.subplots(rows, 2, gridspec_kw=margins | {"hspace": 0.36, "wspace": 0.2})))
+    if table is not None:
+        _thresholds(axes.pop(0), table, best)
+        _calibration(axes.pop(0), classes, histograms)
+    _spread(axes[0], classes, of_images)
+    _sizes(axes[1], classes, jaccards, shares)
+    save(figure, path)
+
+
+def _thresholds(axes, table, best):
+    for k, (name, part) in enumerate(table.groupby("class", sort=False)):
+        color, measure = PALETTE[k % len(PALETTE)], best["measure"]
+        label = name.replace("_", " ")
+        if name in best["best"]:
+            label += f", best {best['best'][name]:g}"
+            axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
+        axes.plot(part["threshold"], part[measure], color=color, linewidth=1.6, label=label)
+    tidy(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _calibration(axes, classes, histograms):
+    axes.plot([0, 1], [0, 1], ":", color="0.6", linewidth=1.2)
+    for k, (name, histogram) in enumerate(zip(classes, histograms, strict=False)):
+        probability, share, _ = histogram.reliability()
+        label = f"{name.replace('_', ' ')}, error {histogram.expected_calibration_error():.3f}"
+        axes.plot(probability, share, "o-", color=PALETTE[k % len(PALETTE)], linewidth=1.4, markersize=3, label=label)
+    labels = {"xlabel": "mean probability", "ylabel": "share of true pixels"}
+    tidy(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _spread(axes, classes, of_images):
+    axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.85)
+    axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
+    labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
+    tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
+
+
+def _sizes(axes, classes, jaccards, shares):
+    for k in range(len(classes)):
+        there = shares[:, k] > 0
+        axes.plot(shares[there, k], jaccards[there, k], "o", color=PALETTE[k % len(PALETTE)], markersize=3, alpha=0.5)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    tidy(
+        axes, title="Lesion size", xlabel="area of the true mask, % of the image", ylabel="Jaccard", ylim=(-0.02, 1.02)
+    )
+
+
+# === The worst images ===
+
+
+def picture(image, truth, prediction):
+    """Two panels, uint8 RGB: of one class the image, and it with both outlines; of several truth and prediction.
+
+    image: uint8 (H, W, 3), or None for masks alone, which shows where they differ. truth, prediction: (H, W, classes)
+    of {0, 1}, each of any size.
+    """
+    if image is None:
+        return _difference(truth, prediction)
+    image = _scaled(image)
+    size = image.shape[:2]
+    if truth.shape[-1] == 1:
+        both = _outlined(_outlined(image, truth, [TRUTH_COLOR]), prediction, [PREDICTION_COLOR])
+        return np.hstack([image, np.full((size[0], 4, 3), 255, np.uint8), both])
+    colors = [PALETTE[k % len(PALETTE)] for k in range(truth.shape[-1])]
+    return np.hstack([_outlined(image, truth, colors), np.full((size[0], 4, 3), 255, np.uint8),
+                      _outlined(image, prediction, colors)])  # fmt: skip
+
+
+def _scaled(pixels):
+    height, width = pixels.shape[:2]
+    size = (round(width * HEIGHT / height), HEIGHT)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if height > HEIGHT else cv2.INTER_CUBIC)
+
+
+def _outlined(image, masks, colors):
+    """The image with the outline of each class's mask."""
+    image, size = image.copy(), image.shape[1::-1]
+    for k, color in enumerate(colors):
+        mask = cv2.resize(masks[..., k].astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
+        outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
+        cv2.drawContours(image, outlines, -1, _rgb(color), 2, cv2.LINE_AA)
+    return image
+
+
+def _difference(truth, prediction):
+    """Both masks' common pixels light, the missed blue, the added orange, over all classes: uint8 (H, W, 3)."""
+    truth, prediction = (np.any(each, axis=-1) for each in (truth, prediction))
+    colors = np.array([(28, 33, 39), _rgb(PALETTE[0]), _rgb(PALETTE[1]), (226, 230, 234)], np.uint8)
+    return _scaled(colors[truth + 2 * prediction])
+
+
+def _rgb(color):
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+# === Several runs ===
+
+
+def comparison(path, names, scores):
+    """Scores of the runs with their intervals, and beside them the differences to the first run.
+
+    scores: {label: [{"score", "interval", "difference", "difference_interval"}, …]}, a dictionary a run.
+    """
+    figure = Figure(figsize=(10, 1.2 + 0.34 * len(names) * len(scores)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    ticks, labels, y = [], [], 0
+    for label, values in scores.items():
+        for k, name in enumerate(names):
+            for axes, key in ((left, ("score", "interval")), (right, ("difference", "difference_interval"))):
+                value, interval = (values[k][part] for part in key)
+                axes.plot(interval, [y, y], color=PALETTE[k % len(PALETTE)], linewidth=2, solid_capstyle="butt")
+                axes.plot(value, y, "o", color=PALETTE[k % len(PALETTE)], markersize=6)
+            ticks.append(y)
+            labels.append(f"{label}   {name}")
+            y -= 1
+        y -= 0.6
+    left.set_yticks(ticks, labels)
+    right.axvline(0, color="0.4", linewidth=1)
+    right.locator_params(axis="x", nbins=5)
+    tidy(left, title="Scores, 95 % intervals")
+    tidy(right, title=f"Difference to {names[0]}, paired")
+    save(figure, path)

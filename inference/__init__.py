@@ -1,0 +1,1 @@
+"""A network's answer for an image: probabilities, masks, explanations."""

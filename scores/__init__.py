@@ -1,1 +1,0 @@
-"""What evaluate.py is made of: the pass over the images, scores and their intervals, figures, reports."""

@@ -1,0 +1,115 @@
+"""Number formats: the default of a machine, what stays float32, and losses that agree."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import config
+import model
+import train
+from compute import precision
+from tests.conftest import disc
+from training import steps as training_steps
+
+SIZE, BATCH, STEPS = 16, 8, 50
+FORMATS = ("float32", "bfloat16", "float16")
+
+
+def batches(count=10):
+    random = np.random.default_rng(0)
+    pairs = [[disc(random, SIZE, SIZE) for _ in range(BATCH)] for _ in range(count)]
+    return [[tf.constant(np.stack(part), tf.float32) for part in zip(*pair, strict=True)] for pair in pairs]
+
+
+def steps_of(name):
+    """A small U-Net in a format, and train.py's loop around it, the same in each."""
+    keras.utils.set_random_seed(0)
+    precision.use(name)
+    network = model.build("unet", (SIZE, SIZE, 3), width=4, depth=2)
+    network.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+    settings = config.Settings(model="unet", loss="bce + dice", precision=name)
+    return training_steps.Loop(network, settings, tf.distribute.get_strategy())
+
+
+@pytest.fixture(scope="module")
+def losses():
+    """Of the last ten of 50 steps, the mean, in each format."""
+    data, means = batches(), {}
+    for name in FORMATS:
+        steps = steps_of(name)
+        for place in range(STEPS):
+            if place == STEPS - len(data):
+                steps.reset()
+            images, masks = data[place % len(data)]
+            steps.step(images / 255, masks, place, STEPS, 1.0)
+        means[name] = steps.results()["loss"]
+    precision.use("float32")
+    return means
+
+
+@pytest.mark.parametrize("name", FORMATS[1:])
+def test_fifty_steps_end_as_in_float32(losses, name):
+    assert losses["float32"] < 0.8  # it begins at 1.4
+    assert losses[name] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses[name] != losses["float32"]
+
+
+def bits(values):
+    """How many of the 23 bits of the mantissas are in use."""
+    used = np.bitwise_or.reduce(np.asarray(values, np.float32).ravel().view(np.uint32)) & (2**23 - 1)
+    return 23 - (int(used) & -int(used)).bit_length() + 1 if used else 0
+
+
+def test_what_the_rewriting_leaves_in_float32():
+    """The products are bfloat16, of 7 bits; the loss and the optimiser's means of the gradients are not."""
+    images, masks = batches(1)[0]
+    steps = steps_of("bfloat16")
+    assert bits(tf.function(steps.network, autograph=False)(images / 255)) == 7
+    state = [v for v in steps.network.optimizer.variables if "momentum" in v.path]
+    for _ in range(2):
+        value = steps.step(images / 255, masks, 0, 1, 1.0)[0]
+    assert bits(value) > 12
+    assert all(bits(v) > 7 for v in state if v.shape.num_elements() > 1)
+    assert {w.dtype for w in steps.network.weights} == {"float32"}
+
+
+def test_the_default_is_what_the_machine_knows(monkeypatch, tmp_path):
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
+    assert precision.resolve("auto") == "float32"
+    for flags, expected in (("fma avx512_bf16 rdpid", "bfloat16"), ("amx_bf16", "bfloat16"), ("avx512f", "float32")):
+        precision.CPUINFO.write_text(f"processor : 0\nflags : fpu {flags}\n")
+        assert precision.resolve("auto") == expected
+        assert precision.resolve("float16") == "float16"
+    precision.CPUINFO.write_text("flags : avx512_bf16")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert precision.resolve("auto") == "float32"
+
+
+def test_a_run_keeps_the_precision_it_began_with(discs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
+    precision.CPUINFO.write_text("flags : avx512_bf16")
+    argv = ["--data", str(discs), "--model", "unet", "--options", "{width: 2, depth: 1}", "--loss", "bce"]
+    argv += ["--normalize", "unit", "--run", "half"]
+    close, training = train.Training.close, []
+
+    def dies(self, number):
+        close(self, number)
+        training.append(self.settings.precision)
+        if len(training) == 1:
+            raise SystemError
+
+    monkeypatch.setattr(train.Training, "close", dies)
+    with pytest.raises(SystemError):
+        train.main([*argv, "--epochs", "2"])
+    assert config.load("checkpoint/half/settings.yaml").precision == "bfloat16"
+    precision.CPUINFO.unlink()  # another machine
+    with pytest.raises(SystemExit, match=re.escape("was trained with precision bfloat16, now it is float32")):
+        train.main([*argv, "--epochs", "2", "--resume", "--precision", "float32"])
+    train.main([*argv, "--epochs", "2", "--resume"])
+    assert training == ["bfloat16", "bfloat16"] and Path("checkpoint_best/half/settings.yaml").is_file()

@@ -1,0 +1,115 @@
+"""datasets/prepared.py: what is written comes back, and nothing half-written is ever seen."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from datasets import arrays
+
+
+def write(root, count=3, size=(4, 5), fill=0, **meta):
+    with arrays.Writer(root, {"dataset": "x", "task": 1, **meta}, size, ["lesion"]) as writer:
+        for number in range(count):
+            image = np.full((*size, 3), fill + number, np.uint8)
+            writer.add("train", f"id{number}", image, np.full((*size, 1), number % 2, np.uint8), (40, 50 + number))
+        writer.add("test", "alone", np.zeros((*size, 3), np.uint8), None, (7, 8))
+
+
+def test_written_arrays_come_back_memory_mapped(tmp_path):
+    write(tmp_path / "set")
+    split = arrays.open_split(tmp_path / "set", "train")
+    assert isinstance(split.images, np.memmap) and isinstance(split.masks, np.memmap)
+    assert split.images.shape == (3, 4, 5, 3) and split.masks.shape == (3, 4, 5, 1)
+    assert split.images[:, 0, 0, 0].tolist() == [0, 1, 2] and split.masks[:, 3, 4, 0].tolist() == [0, 1, 0]
+    assert split.ids == ["id0", "id1", "id2"] and split.classes == ["lesion"]
+    assert split.sizes.tolist() == [[40, 50], [40, 51], [40, 52]]
+    assert arrays.open_split(tmp_path / "set", "test").masks is None
+    assert np.load(tmp_path / "set" / "data_train.npy").dtype == np.uint8  # any numpy program can read them
+    counts = {"train": 3, "test": 1}
+    expected = {"dataset": "x", "task": 1, "size": [4, 5], "classes": ["lesion"], "counts": counts}
+    assert arrays.read_meta(tmp_path / "set") == {**expected, "masks": ["train"], "version": 1}
+
+
+def test_writing_again_replaces_everything(tmp_path):
+    write(tmp_path, count=5)
+    with arrays.Writer(tmp_path, {"dataset": "y", "task": 1}, (2, 2), ["a", "b"]) as writer:
+        writer.add("val", "one", np.ones((2, 2, 3), np.uint8), np.ones((2, 2, 2), np.uint8), (2, 2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "data_val.npy", "index_val.csv", "mask_val.npy", "meta.json",
+    ]  # fmt: skip
+    assert arrays.open_split(tmp_path, "val").classes == ["a", "b"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_an_error_while_writing_leaves_what_was_there(tmp_path, failure):
+    write(tmp_path, fill=7)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(type(failure)), arrays.Writer(tmp_path, {}, (4, 5), ["lesion"]) as writer:
+        writer.add("train", "a", np.zeros((4, 5, 3), np.uint8), None, (4, 5))
+        raise failure
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    (tmp_path / ".partial-99999999").mkdir()
+    (tmp_path / ".partial-99999999" / "data_train.npy").write_bytes(b"half")
+    with pytest.raises(FileNotFoundError):
+        arrays.open_split(tmp_path, "train")
+    write(tmp_path)
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_disk_full_while_writing(tmp_path, monkeypatch):
+    write(tmp_path, fill=7)
+    before = (tmp_path / "data_train.npy").read_bytes()
+
+    def full(self, row):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(arrays.ArrayFile, "append", full)
+    with pytest.raises(OSError, match=r"disk full while writing into '.*': free some space"):
+        write(tmp_path)
+    assert (tmp_path / "data_train.npy").read_bytes() == before
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_a_row_of_another_shape_or_type_is_refused(tmp_path):
+    image, mask = np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5, 1), np.uint8)
+    with (
+        pytest.raises(ValueError, match=r"uint8 \(4, 5, 3\), received float64 \(4, 5, 3\)"),
+        arrays.Writer(tmp_path, {}, (4, 5), ["lesion"]) as writer,
+    ):
+        writer.add("train", "a", image / 2, None, (4, 5))
+    with (
+        pytest.raises(ValueError, match="all have a mask, or none"),
+        arrays.Writer(tmp_path, {}, (4, 5), ["lesion"]) as writer,
+    ):
+        writer.add("train", "a", image, None, (4, 5))
+        writer.add("train", "b", image, mask, (4, 5))
+
+
+def test_reader_says_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python dataset_isic18.py --root"):
+        arrays.open_split(tmp_path / "nothing", "train")
+    write(tmp_path)
+    with pytest.raises(ValueError, match="no split 'val'; it has: train, test"):
+        arrays.open_split(tmp_path, "val")
+    with open(tmp_path / "data_train.npy", "r+b") as file:
+        file.truncate(150)
+    with pytest.raises(ValueError, match=r"data_train.npy is damaged"):
+        arrays.open_split(tmp_path, "train")
+    np.save(tmp_path / "data_train.npy", np.zeros((2, 4, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"is uint8 \(2, 4, 5, 3\), meta.json says uint8 \(3, 4, 5, 3\)"):
+        arrays.open_split(tmp_path, "train")
+    (tmp_path / "mask_train.npy").unlink()
+    np.save(tmp_path / "data_train.npy", np.zeros((3, 4, 5, 3), np.uint8))
+    with pytest.raises(FileNotFoundError, match=r"mask_train.npy not found though meta.json lists it"):
+        arrays.open_split(tmp_path, "train")
+    (tmp_path / "meta.json").write_text(json.dumps({"version": 99}))
+    with pytest.raises(ValueError, match="format version 99, this program reads 1"):
+        arrays.read_meta(tmp_path)
+    (tmp_path / "meta.json").write_text("{")
+    with pytest.raises(ValueError, match=r"meta.json cannot be read"):
+        arrays.read_meta(tmp_path)

@@ -1,0 +1,167 @@
+"""Everything a run needs to go on as if it had never died, in one file a checkpoint.
+
+    checkpoint/RUN/step_00001380.npz   after so many steps: arrays (weights, optimisers, averages, sums of the epoch)
+                                       and the rest as JSON (settings, data, log, counts of the callbacks)
+
+The file is a zip archive with a CRC-32 of each part, which is checked when it is read. It is written beside its place
+and renamed; the one before it is kept. A lock of the operating system, which ends with the process, keeps two processes
+from the same run.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import model
+import runs
+from utils.files import replacing
+
+KEPT = 2  # checkpoints
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, OSError, NotImplementedError,
+          RuntimeError)  # fmt: skip
+
+
+@contextlib.contextmanager
+def locked(folder, first=True):
+    """Hold the run of this folder; FileExistsError where another process does. Of several workers only the first."""
+    if not first:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileExistsError(f"run '{folder.name}' is being trained right now: choose another --run") from None
+        for left in folder.glob(".writing_*"):  # by a process that was killed
+            left.unlink()
+        yield
+
+
+def files(folder):
+    """The checkpoints of a run, the newest last."""
+    return sorted(Path(folder).glob("step_*.npz"))
+
+
+def save(folder, step, state, variables):
+    """Write a checkpoint and remove the oldest.
+
+    Args:
+        folder: checkpoint/RUN. step: steps done.
+        state: what json can hold.
+        variables: {group: arrays}.
+    """
+    arrays = {f"{group}/{i:05}": array for group, values in variables.items() for i, array in enumerate(values)}
+    with replacing(Path(folder, f"step_{step:08}.npz")) as path:
+        np.savez(path, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **arrays)
+    for old in files(folder)[:-KEPT]:
+        old.unlink()
+
+
+def load(folder, which="last"):
+    """Read a checkpoint: (state, {group: arrays}).
+
+    which: last, or previous: the one before, after which the last one is removed.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, or it is damaged.
+    """
+    there = files(folder)
+    if len(there) < (2 if which == "previous" else 1):
+        what = "no checkpoint before the last" if there else "nothing to resume"
+        raise FileNotFoundError(f"{what} in '{folder}': start the run without --resume")
+    path = there[-2 if which == "previous" else -1]
+    try:
+        state, variables = _read(path)
+    except DAMAGE as error:
+        remedy = "go on from the one before with --resume previous" if path != there[0] else "start another --run"
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from None
+    if which == "previous":
+        there[-1].unlink()
+    return state, variables
+
+
+def _read(path):
+    with zipfile.ZipFile(path) as archive:
+        if bad := archive.testzip():  # NumPy does not read far enough to compare the CRC
+            raise zipfile.BadZipFile(f"bad CRC-32 of {bad}")
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    state = json.loads(arrays.pop("state").tobytes())
+    variables = {}
+    for name, array in arrays.items():
+        variables.setdefault(name.split("/")[0], []).append(array)
+    return state, variables
+
+
+def check(state, settings, data):
+    """ValueError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
+    before, now = state["settings"], dataclasses.asdict(settings)
+    for name in now:
+        if name in before and before[name] != now[name]:
+            raise ValueError(
+                f"run '{settings.run}' was trained with {name} {before[name]}, now it is {now[name]}: resume with the "
+                "same settings, or start another --run"
+            )
+    if state["data"] != data:
+        raise ValueError(
+            f"'{settings.data}' does not hold the images that run '{settings.run}' was trained on: resume with them "
+            "or start another --run"
+        )
+    if state["finished"]:
+        raise ValueError(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
+
+
+def read(variables):
+    """The values of Keras or TensorFlow variables."""
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def assign(variables, values, what):
+    """Give variables their values; ValueError where they do not belong to them."""
+    shapes = [tuple(v.shape) for v in variables], [v.shape for v in values]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the checkpoint's {what} are not those of the network: it was made by another version")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def fingerprint(splits, few=16):
+    """A hash of names and sizes of all images, and of the pixels of a few, of {name: Split}."""
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        digest.update(json.dumps([name, split.ids, split.classes, list(split.images.shape)]).encode())
+        rows = np.unique(np.linspace(0, len(split.ids) - 1, few).astype(int))
+        digest.update(split.images[rows].tobytes() + split.masks[rows].tobytes())
+    return digest.hexdigest()
+
+
+def take_over(network, source):
+    """Begin with the weights of another run: those of the same name and shape. Says what was not taken.
+
+    source: name of a run in checkpoint_best/, or a .keras file. ValueError where nothing fits.
+    """
+    file = Path(source) if Path(source).suffix == ".keras" else runs.find(source) / "model.keras"
+    theirs = {weight.path: weight for weight in model.load(file).weights}
+    fits = [w for w in network.weights if w.path in theirs and theirs[w.path].shape == w.shape]
+    if not fits:
+        raise ValueError(f"{file}: none of its {len(theirs)} weights has name and shape of one of {network.name}'s")
+    for weight in fits:
+        weight.assign(theirs[weight.path].numpy())
+    print(f"{len(fits)} of {len(network.weights)} weights from {file}")
+    taken = {weight.path for weight in fits}
+    for weight in network.weights:
+        if weight.path not in taken:
+            there = f"there {tuple(theirs[weight.path].shape)}" if weight.path in theirs else "not there"
+            print(f"  new: {weight.path} {tuple(weight.shape)}, {there}")
+    for path in sorted(set(theirs) - {weight.path for weight in network.weights}):
+        print(f"  not taken: {path} {tuple(theirs[path].shape)}")
