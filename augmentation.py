@@ -16,7 +16,6 @@ What is drawn, covered and mixed is in effects.py.
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,8 @@ from config import Settings
 from datasets.arrays import Writer, open_split, read_meta
 from datasets.phantoms import phantom
 from imaging import effects, hair_removal, mask_files
+from utils import errors
+from utils.errors import UserError
 from utils.files import replacing
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")
@@ -227,16 +228,16 @@ def write_augmented(data, out, copies=3, seed=0, batch=64):
     """Write `out` as the prepared folder `data` with `copies` transformed images after each training image.
 
     Raises:
-        FileNotFoundError, ValueError: as `datasets.prepared.open_split`; `out` is `data`; no masks to train on.
+        FileNotFoundError, UserError: as `datasets.prepared.open_split`; `out` is `data`; no masks to train on.
     """
     if Path(out).resolve() == Path(data).resolve():
-        raise ValueError(f"--out {out} is --data itself: name another folder")
+        raise UserError(f"--out {out} is --data itself: name another folder")
     meta = read_meta(data)
     splits = {name: open_split(data, name) for name in meta["counts"]}
     if copies < 1:
-        raise ValueError(f"--copies is {copies}, expected 1 or more")
+        raise UserError(f"--copies is {copies}, expected 1 or more")
     if "train" not in splits or splits["train"].masks is None:
-        raise ValueError(f"{data} has no training images with masks")
+        raise UserError(f"{data} has no training images with masks")
     kept = ("dataset", "task", "licence", "source", "size", "classes")
     meta = {key: meta[key] for key in kept if key in meta}
     meta["augmented"] = {"copies": copies, "seed": seed}
@@ -295,10 +296,11 @@ def examples(data):
         return np.stack([p.image for p in pictures]), np.stack([p.lesion for p in pictures])[..., None]
     split = open_split(data, "train")
     if split.masks is None:
-        raise ValueError(f"{data} has no training images with masks")
+        raise UserError(f"{data} has no training images with masks")
     return split.images[:32:8], split.masks[:32:8, ..., :1]
 
 
+@errors.in_one_line()
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="dataset_isic18", help="prepared folder")
@@ -307,16 +309,13 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--preview", action="store_true", help="draw what each setting does")
     args = parser.parse_args(argv)
-    try:
-        if args.preview:
-            out = args.out or "output/augmentation.png"
-            preview(*examples(args.data), out)
-            print(out)
-            return
-        out = args.out or f"{args.data.rstrip('/')}_augmented"
-        write_augmented(args.data, out, args.copies, args.seed)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    if args.preview:
+        out = args.out or "output/augmentation.png"
+        preview(*examples(args.data), out)
+        print(out)
+        return
+    out = args.out or f"{args.data.rstrip('/')}_augmented"
+    write_augmented(args.data, out, args.copies, args.seed)
     print(f"{out}: {read_meta(out)['counts']['train']} training images; use it with: python train.py --data {out}")
 
 

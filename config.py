@@ -18,6 +18,7 @@ import jsonargparse
 import yaml
 
 from utils import study_settings
+from utils.errors import UserError
 from utils.files import replacing
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -167,26 +168,26 @@ class Settings:
 
     def __post_init__(self):
         if self.run and not re.fullmatch(r"\w[\w.-]*", self.run):
-            raise ValueError(f"run '{self.run}': a run's name is made of letters, digits, '_', '-' and '.'")
+            raise UserError(f"run '{self.run}': a run's name is made of letters, digits, '_', '-' and '.'")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, expected {low} to {high}")
+                raise UserError(f"{name} is {value}, expected {low} to {high}")
         if self.mixup and "lovasz" in self.loss:
-            raise ValueError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
+            raise UserError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
         for name, (which, kinds) in _ONLY.items():
             if getattr(self, name) and getattr(self, which) not in kinds:
-                raise ValueError(f"{name} is that of {which} {' and '.join(kinds)}")
+                raise UserError(f"{name} is that of {which} {' and '.join(kinds)}")
         if self.warmup_steps and self.period:
-            raise ValueError("warmup_steps is that of schedule cosine without period")
+            raise UserError("warmup_steps is that of schedule cosine without period")
         if self.freeze_epochs >= self.epochs:
-            raise ValueError(f"freeze_epochs {self.freeze_epochs}: expected fewer than the {self.epochs} epochs")
+            raise UserError(f"freeze_epochs {self.freeze_epochs}: expected fewer than the {self.epochs} epochs")
         if self.freeze_epochs and self.options.get("freeze_encoder"):
-            raise ValueError("options.freeze_encoder keeps the encoder for good, freeze_epochs at first: use one")
+            raise UserError("options.freeze_encoder keeps the encoder for good, freeze_epochs at first: use one")
         if self.final_rate > self.learning_rate:
-            raise ValueError(f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}")
+            raise UserError(f"final_rate {self.final_rate} is above learning_rate {self.learning_rate}")
         if self.plateau and self.schedule != "constant":
-            raise ValueError(f"plateau lowers a constant rate, schedule {self.schedule} lowers it already: use one")
+            raise UserError(f"plateau lowers a constant rate, schedule {self.schedule} lowers it already: use one")
 
 
 _RANGES = [  # setting, smallest, largest
@@ -245,7 +246,7 @@ def parse(argv=None):
         launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})
         given["run"] = given["run"] or (Path(str(files[-1])).stem if files else given["model"])
         return Settings(**given), launch
-    except (argparse.ArgumentError, ValueError) as error:
+    except (argparse.ArgumentError, UserError) as error:
         raise SystemExit(f"error: {_explain(str(error))}") from None
 
 
@@ -273,14 +274,14 @@ def load(path):
     """Settings from a YAML file.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, or a setting in it that is unknown or mistyped.
+        FileNotFoundError, UserError: no such file, or a setting in it that is unknown or mistyped.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no settings file '{path}': name a run that train.py has written")
     try:
         return Settings(**_parser().parse_path(path).as_dict())
-    except (argparse.ArgumentError, ValueError) as error:
-        raise ValueError(f"{path}: {_explain(str(error))}") from None
+    except (argparse.ArgumentError, UserError) as error:
+        raise UserError(f"{path}: {_explain(str(error))}") from None
 
 
 def _parser():

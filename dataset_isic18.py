@@ -24,7 +24,8 @@ For the other data sets see `python -m datasets`.
 import argparse
 
 from datasets import isic2018, synthetic
-from datasets.preparation.command_line import add_arguments, draw, exit_with_message, positive, run
+from datasets.preparation.command_line import add_arguments, draw, positive, run
+from utils import errors
 
 
 def parse_arguments(argv):
@@ -43,4 +44,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    exit_with_message(main)
+    with errors.in_one_line("interrupted; what was prepared before is untouched"):
+        main()

@@ -52,7 +52,6 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 import argparse
 import dataclasses
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -67,6 +66,8 @@ from datasets.preparation.source_masks import source_masks
 from evaluation import compare, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference import probabilities
+from utils import errors
+from utils.errors import UserError
 
 # === What is scored ===
 
@@ -77,7 +78,7 @@ def load(folder, part):
         return model.load(folder / "model.keras")
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
     if network is None or not isinstance(network.output, dict):
-        raise ValueError(f"run '{folder.name}' was not trained with a head: score it with --output backbone")
+        raise UserError(f"run '{folder.name}' was not trained with a head: score it with --output backbone")
     return keras.Model(network.input, network.output["binary"], name=network.name)
 
 
@@ -108,7 +109,7 @@ def evaluate(
     "challenge". at: "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart.
     part: "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without
     masks.
-    Raises ValueError and FileNotFoundError that say what to do.
+    Raises UserError and FileNotFoundError that say what to do.
     """
     # 1. open the runs and the data
     folders = [runs.find(name) for name in ensemble or [run]]
@@ -118,7 +119,7 @@ def evaluate(
     first, name = settings[0], "+".join(folder.name for folder in folders) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
     if threshold in runs.CHOSEN and len(folders) > 1:
-        raise ValueError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
+        raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
     wanted = first.threshold if threshold is None else threshold
     chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
@@ -214,21 +215,19 @@ def parser():
     return parser
 
 
+@errors.in_one_line()
 def main(argv=None):
     given = parser().parse_args(argv)
-    try:
-        if given.compare:
-            print(compare.compare(given.compare), end="")
-        elif given.masks or given.truth:
-            if not (given.masks and given.truth and given.run):
-                raise ValueError("mask files need all of --masks DIR, --truth DIR and --run NAME")
-            evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
-        else:
-            names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
-            ensemble = given.runs.split(",") if given.runs else ()
-            evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    if given.compare:
+        print(compare.compare(given.compare), end="")
+    elif given.masks or given.truth:
+        if not (given.masks and given.truth and given.run):
+            raise UserError("mask files need all of --masks DIR, --truth DIR and --run NAME")
+        evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
+    else:
+        names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
+        ensemble = given.runs.split(",") if given.runs else ()
+        evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from numbers import Real
 import keras
 from keras import ops
 
+from utils.errors import UserError
+
 PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved models
 
 
@@ -29,14 +31,14 @@ PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved mo
 
 
 def _float32(masks, logits):
-    """Both as float32 tensors of one shape (B, H, W, C); ValueError when the shapes differ or are not of rank 4."""
+    """Both as float32 tensors of one shape (B, H, W, C); UserError when the shapes differ or are not of rank 4."""
     masks = ops.cast(ops.convert_to_tensor(masks), "float32")
     logits = ops.cast(ops.convert_to_tensor(logits), "float32")
     pairs = zip(masks.shape, logits.shape, strict=False)
     same = len(masks.shape) == len(logits.shape) == 4 and all(None in pair or pair[0] == pair[1] for pair in pairs)
     if not same:
         got = f"{tuple(masks.shape)} and {tuple(logits.shape)}"
-        raise ValueError(f"masks and logits must both be (batch, height, width, classes), got {got}")
+        raise UserError(f"masks and logits must both be (batch, height, width, classes), got {got}")
     return masks, logits
 
 
@@ -55,20 +57,20 @@ def _sum_over_replicas(sums):
 
 
 def _positive(name, value, per_class=False):
-    """value as a float above 0 or, where `per_class`, as a list of floats that may hold zeros too; else ValueError."""
+    """value as a float above 0 or, where `per_class`, as a list of floats that may hold zeros too; else UserError."""
     listed = per_class and isinstance(value, list | tuple)
     values = list(value) if listed else [value]
     right = [isinstance(v, Real) and not isinstance(v, bool) and math.isfinite(v) and v >= 0 for v in values]
     if not all(right) or not any(values):
         what = "a positive number or a list of such, one per class" if per_class else "a positive number"
-        raise ValueError(f"{name} must be {what}, got {value!r}")
+        raise UserError(f"{name} must be {what}, got {value!r}")
     return [float(v) for v in values] if listed else float(value)
 
 
 def _per_class(name, values, classes):
-    """The weights as a tensor (C,), or a scalar; ValueError unless there is one for each class."""
+    """The weights as a tensor (C,), or a scalar; UserError unless there is one for each class."""
     if isinstance(values, list) and classes is not None and len(values) != classes:
-        raise ValueError(f"{name} holds {len(values)} values, but there are {classes} classes")
+        raise UserError(f"{name} holds {len(values)} values, but there are {classes} classes")
     return ops.convert_to_tensor(values, dtype="float32")
 
 
@@ -139,7 +141,7 @@ class Focal(_Loss):
         self.alpha = _positive("alpha", alpha)
         self.gamma = _positive("gamma", gamma)
         if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}")
+            raise UserError(f"alpha must lie between 0 and 1, got {alpha!r}")
 
     def per_image(self, masks, logits):
         present = ops.softplus(-logits)  # -log p
@@ -178,7 +180,7 @@ class Boundary(_Loss):
         super().__init__(**kwargs)
         self.weight = _positive("weight", weight)
         if type(window) is not int or window < 1 or window % 2 == 0:
-            raise ValueError(f"window must be an odd whole number of pixels, got {window!r}")
+            raise UserError(f"window must be an odd whole number of pixels, got {window!r}")
         self.window = window
 
     def per_image(self, masks, logits):
@@ -343,7 +345,7 @@ def build(spec, class_weights=None):
     factor (`0.5*bce`), joined by `+`. class_weights: a list with one for each class, for all losses of the spec that
     take some (`weight` of wbce, `class_weights` of overlap losses) and name none of their own.
 
-    Returns a keras.losses.Loss. Raises ValueError, listing the right ones, for unknown names or parameters, and for
+    Returns a keras.losses.Loss. Raises UserError, listing the right ones, for unknown names or parameters, and for
     anything else a spec cannot hold; nothing in it is ever executed.
     """
     try:
@@ -353,7 +355,7 @@ def build(spec, class_weights=None):
     found = _terms(tree, 1.0, spec)
     terms = [(factor, _make(name, keywords, spec, class_weights)) for factor, name, keywords in found]
     if class_weights and not any(part.per_class for _, part in terms):
-        raise ValueError(f"class_weights: no loss of {spec!r} takes any; wbce and the overlap losses (dice, …) do")
+        raise UserError(f"class_weights: no loss of {spec!r} takes any; wbce and the overlap losses (dice, …) do")
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]
     weights, losses = zip(*terms, strict=True)
@@ -378,11 +380,11 @@ def _terms(node, factor, spec):
 
 def _make(name, keywords, spec, class_weights):
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
+        raise UserError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
     allowed = LOSSES[name].parameters
     if wrong := [keyword.arg for keyword in keywords if keyword.arg not in allowed]:
         given = ", ".join(allowed) or "none"
-        raise ValueError(f"unknown parameter {wrong[0]!r} of {name} in {spec!r}; {name} takes: {given}")
+        raise UserError(f"unknown parameter {wrong[0]!r} of {name} in {spec!r}; {name} takes: {given}")
     try:
         arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
     except (ValueError, TypeError) as error:
@@ -393,7 +395,7 @@ def _make(name, keywords, spec, class_weights):
 
 
 def _bad(spec, why):
-    return ValueError(
+    return UserError(
         f"the loss spec {spec!r} {why}; write names joined by '+', with factors and parameters by name, such as"
         f" '0.5*bce + dice' or 'wbce(weight=2.5)'; names: {', '.join(LOSSES)}"
     )

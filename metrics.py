@@ -27,6 +27,7 @@ import numpy as np
 from keras import ops
 
 from evaluation.score_histogram import ScoreHistogram  # noqa: F401 (metrics is the one place to import scores from)
+from utils.errors import UserError
 
 CUT = 0.65  # Jaccard below which the ISIC 2018 challenge counts an image as failed
 PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved models
@@ -48,7 +49,7 @@ def counts(truth, prediction):
     """Exact counts of true and false positives and negatives.
 
     truth, prediction: masks of {0, 1} or bool, (N, H, W, C) or (N, H, W), of one shape; memory-mapped arrays are read
-    image by image. Returns Counts of int64 (N, C). Raises ValueError for other shapes or values.
+    image by image. Returns Counts of int64 (N, C). Raises UserError for other shapes or values.
     """
     classes = truth.shape[3] if len(truth.shape) == 4 else 1
     sums = np.zeros((3, len(truth), classes), np.int64)  # both, truth, prediction
@@ -62,7 +63,7 @@ def counts(truth, prediction):
 def mask_pairs(truth, prediction):
     """Yields truth and prediction of each image as bool (C, H, W); arguments and errors as for `counts`."""
     if truth.shape != prediction.shape or len(truth.shape) not in (3, 4):
-        raise ValueError(
+        raise UserError(
             "truth and prediction must have one shape, (images, height, width) or (images, height, width, classes), "
             f"got {tuple(truth.shape)} and {tuple(prediction.shape)}"
         )
@@ -77,7 +78,7 @@ def _planes(mask, name):
         if mask.dtype != np.uint8 and np.isin(mask, (0, 1)).all():
             mask = mask.astype(np.uint8)
         if mask.dtype != np.uint8 or mask.max(initial=0) > 1:
-            raise ValueError(f"{name} must hold 0 and 1 only, got {mask.dtype} from {mask.min()} to {mask.max()}")
+            raise UserError(f"{name} must hold 0 and 1 only, got {mask.dtype} from {mask.min()} to {mask.max()}")
         mask = mask.view(bool)
     return mask[None] if mask.ndim == 2 else np.ascontiguousarray(np.moveaxis(mask, -1, 0))
 
@@ -149,7 +150,7 @@ REDUCTIONS = ("none", "image_per_class", "image", "pooled_per_class", "pooled_ma
 def _score(formula, c, reduction, empty):
     """formula(counts) -> (above, below) the line, under a reduction, with `empty` where the lower one is 0."""
     if reduction not in REDUCTIONS:
-        raise ValueError(f"unknown reduction {reduction!r}; there are: {', '.join(REDUCTIONS)}")
+        raise UserError(f"unknown reduction {reduction!r}; there are: {', '.join(REDUCTIONS)}")
     above, below = (np.asarray(x, np.float64) for x in formula(_sum(c, reduction)))
     scores = np.divide(above, below, out=np.full(below.shape, empty, np.float64), where=below != 0)
     return _average(scores, reduction)
@@ -166,12 +167,12 @@ def jaccard(c, reduction="image", empty=1.0):
 
 
 def thresholded_jaccard(c, reduction="image", cut=CUT, empty=1.0):
-    """The Jaccard of each image and class, 0 where below `cut`; not defined for pooled counts (ValueError)."""
+    """The Jaccard of each image and class, 0 where below `cut`; not defined for pooled counts (UserError)."""
     if reduction.startswith("pooled"):
-        raise ValueError(f"thresholded Jaccard is a score of single images, not of {reduction} counts")
+        raise UserError(f"thresholded Jaccard is a score of single images, not of {reduction} counts")
     scores = jaccard(c, "none", empty)
     if reduction not in REDUCTIONS:
-        raise ValueError(f"unknown reduction {reduction!r}; there are: none, image_per_class, image")
+        raise UserError(f"unknown reduction {reduction!r}; there are: none, image_per_class, image")
     return _average(np.where(scores < cut, 0.0, scores), reduction)  # NaN stays NaN
 
 
@@ -253,7 +254,7 @@ class _ImageMetric(keras.metrics.Metric):
     def __init__(self, name=None, threshold=0.5, dtype=None):
         super().__init__(name=name, dtype=dtype)
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be a probability between 0 and 1, got {threshold!r}")
+            raise UserError(f"threshold must be a probability between 0 and 1, got {threshold!r}")
         self.threshold = threshold
         self.total = self.add_variable((), "zeros", name="total")
         self.images = self.add_variable((), "zeros", name="images")

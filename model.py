@@ -34,6 +34,7 @@ from models.residual_unet import residual_unet
 from models.texture_unet import texture_unet
 from models.unet import unet
 from models.unext import unext
+from utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def adstnet(
     models.adstnet.AdSTNet.
     """
     if backbone == name:
-        raise ValueError(f"{name}: the backbone must be another network: {', '.join(n for n in names() if n != name)}")
+        raise UserError(f"{name}: the backbone must be another network: {', '.join(n for n in names() if n != name)}")
     network = build(backbone, input_shape, **{"classes": 1, **options})
     return AdSTNet(network, core_weight, edge_weight, binary_weight, backbone_weight, name=name)
 
@@ -129,28 +130,28 @@ def build(name, input_shape=None, **options):
     a training step of their own, and with it the methods `deploy` and, where the step wants other labels than masks,
     `labels` (models/adstnet.py, models/jaal_net.py).
 
-    Raises: ValueError that lists the names or the options there are, or the sizes that fit.
+    Raises: UserError that lists the names or the options there are, or the sizes that fit.
     """
     if name not in REGISTRY:
-        raise ValueError(f"no network named {name!r}; there are: {', '.join(names())}")
+        raise UserError(f"no network named {name!r}; there are: {', '.join(names())}")
     network = REGISTRY[name]
     known = network.defaults()
     unknown = sorted(set(options) - set(known))
     if unknown and not network.takes_backbone():
         listing = ", ".join(f"{key}={value!r}" for key, value in known.items())
-        raise ValueError(f"{name} has no option {', '.join(unknown)}; there are, with their defaults: {listing}")
+        raise UserError(f"{name} has no option {', '.join(unknown)}; there are, with their defaults: {listing}")
     return network.builder(input_shape or network.input_shape, name=name, **{**known, **options})
 
 
 def encoder(network, name, options):
     """The layers of the encoder of a network that `build` made of a name and options; of adstnet its backbone's.
 
-    Raises: ValueError if it has none that the registry knows.
+    Raises: UserError if it has none that the registry knows.
     """
     source = _source(name, options)
     if not (prefix := REGISTRY[source].encoder):
         with_one = ", ".join(n for n, entry in REGISTRY.items() if entry.encoder)
-        raise ValueError(f"{source} has no encoder apart from the rest; these have: {with_one}")
+        raise UserError(f"{source} has no encoder apart from the rest; these have: {with_one}")
     return [layer for layer in network._flatten_layers(include_self=False) if layer.name.startswith(prefix)]
 
 
@@ -170,7 +171,7 @@ def load(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is cut off or no saved network; train it again or copy the file again")
+        raise UserError(f"{path} is cut off or no saved network; train it again or copy the file again")
     return keras.models.load_model(path, compile=False)
 
 
@@ -181,7 +182,7 @@ def load_torch_weights(network, path):
         network: as `build` returns it, with the options (classes, width, upsample, …) of the original.
         path: `.pth` (needs PyTorch) or `.safetensors`.
 
-    Returns: int, the number of tensors taken; ValueError that lists what does not match, and then nothing is changed.
+    Returns: int, the number of tensors taken; UserError that lists what does not match, and then nothing is changed.
     """
     return torch_weights.load(network, path)
 
@@ -254,7 +255,7 @@ def import_weights(argv):
     try:
         network = untrained(args.model, args.input_shape, **dict(args.option))
         taken = load_torch_weights(network, args.weights)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (UserError, FileNotFoundError, ImportError) as error:
         parser.error(str(error))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     temporary = args.out.with_suffix(".tmp.keras")
@@ -277,7 +278,7 @@ def main(argv=None):
         parser.error(f"no network named {args.name!r}; there are: {', '.join(names())}")
     try:
         network = untrained(args.name, args.input_shape)
-    except ValueError as error:
+    except UserError as error:
         parser.error(str(error))
     print_layers(network)
 

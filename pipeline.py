@@ -17,6 +17,7 @@ from datasets import class_balance
 from datasets.preparation.splits import held_out
 from imaging import hair_removal
 from models.jaal_net import edge_map
+from utils.errors import UserError
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
 STD = np.array([0.19839, 0.16931, 0.16544], "float32")
@@ -48,7 +49,7 @@ def normalize(images, kind):
     if kind == "gamma":
         return tf.exp(GAMMA * tf.math.log(images / 255 + 1e-12))  # four times as fast as the power
     if kind != "unit":
-        raise ValueError(f"normalize is '{kind}', expected unit, gamma, minmax, minmax_edges or standardize")
+        raise UserError(f"normalize is '{kind}', expected unit, gamma, minmax, minmax_edges or standardize")
     return images / 255
 
 
@@ -93,7 +94,7 @@ def subset(split, numbers):
 def divided(split, share, seed):
     """A split in two, drawn by the seed: (the rest, `share` of the images and at least one), both in their order.
 
-    Near-copies stay on one side, and both are alike in lesion area. ValueError: there are no two different images.
+    Near-copies stay on one side, and both are alike in lesion area. UserError: there are no two different images.
     """
     few = held_out(split, share, seed)
     return subset(split, np.flatnonzero(~few)), subset(split, np.flatnonzero(few))
@@ -116,13 +117,13 @@ def training(split, settings, first_step=0):
         tf.data.Dataset of images (B, H, W, 3) float32, normalised, and masks (B, H, W, C) float32 {0, 1}.
 
     Raises:
-        ValueError: the split has no masks.
+        UserError: the split has no masks.
     """
     if split.masks is None:
-        raise ValueError("the training images have no masks: prepare the data with their ground truth")
+        raise UserError("the training images have no masks: prepare the data with their ground truth")
     count, steps, draws = len(split.ids), steps_per_epoch(split, settings), _draws(split, settings)
     if settings.mosaic and any(length % 2 for length in split.images.shape[1:3]):
-        raise ValueError(f"mosaic halves images, those here are {split.images.shape[1:3]}: prepare an even --size")
+        raise UserError(f"mosaic halves images, those here are {split.images.shape[1:3]}: prepare an even --size")
 
     def batches(start, stop, tiles):
         def read(step):

@@ -50,6 +50,8 @@ from datasets.isic2018 import ATTRIBUTES
 from datasets.preparation.command_line import positive
 from imaging import files, hair_removal, mask_files, mask_shape
 from inference import probabilities as inference_probabilities
+from utils import errors
+from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
 
@@ -118,7 +120,7 @@ class Predictor:
     def __call__(self, image):
         """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
+            raise UserError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
         probabilities, masks = self.enlarge(self.probabilities(self.fit(image)[None])[0], image.shape[:2])
         return masks, probabilities
 
@@ -167,7 +169,7 @@ class Table:
     """predictions.csv, which grows by the rows of an image at a time; `done` has the images of earlier calls.
 
     wanted: {image: whether its files are all there}; where they are not its rows are taken out, as are those of an
-    image of which some are missing. ValueError: the folder holds masks of other images of the same names.
+    image of which some are missing. UserError: the folder holds masks of other images of the same names.
     """
 
     def __init__(self, path, wanted, classes):
@@ -181,7 +183,7 @@ class Table:
         names = {image.stem: image for image in wanted}
         for image in (Path(row[0]) for row in kept):
             if image.stem in names and image.resolve() not in whole:
-                raise ValueError(
+                raise UserError(
                     f"{path.parent}/ holds the mask of {image}, that of {names[image.stem]} would take its place;"
                     " choose another --out"
                 )
@@ -213,7 +215,7 @@ def predict(predictor, paths, out, overlays=False, probability_maps=False, batch
         try:
             image, size = files.decode_upright(path.read_bytes(), predictor.size)
             return path, size, predictor.fit(image)
-        except (ValueError, OSError, cv2.error) as problem:
+        except (UserError, OSError, cv2.error) as problem:
             bad[path] = " ".join(str(problem).split())
 
     def write(item):
@@ -242,7 +244,7 @@ def through_network(predictor, pictures, batch_size):
 
 
 def claim(out, predictor):
-    """Note in run.json what makes the predictions of a folder. ValueError: they come from something else."""
+    """Note in run.json what makes the predictions of a folder. UserError: they come from something else."""
     thresholds = dict(zip(predictor.classes, predictor.thresholds, strict=True))
     mine = {"run": predictor.name, "thresholds": thresholds, "saved": predictor.file.stat().st_mtime_ns}
     mine |= {"tta": predictor.settings.tta, "clean": predictor.settings.clean}
@@ -251,11 +253,12 @@ def claim(out, predictor):
     if theirs != mine:
         other = [f"{name} {value}" for name, value in theirs.items() if name != "saved" and value != mine.get(name)]
         made = f"made with {', '.join(other)}" if other else "of an earlier training"
-        raise ValueError(f"{out}/ holds predictions {made}; choose another --out, or delete the folder")
+        raise UserError(f"{out}/ holds predictions {made}; choose another --out, or delete the folder")
     with replacing(note) as path:
         path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
 
 
+@errors.in_one_line("interrupted; the same command goes on where it stopped")
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Masks for images of any size, by a trained run.")
     parser.add_argument("images", nargs="+", help="images, folders of images, 'patterns*.jpg'")
@@ -271,15 +274,10 @@ def main(argv=None):
     parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
     parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
     given = parser.parse_args(argv)
-    try:
-        paths = files.find_images(given.images)
-        predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
-        out = given.out or Path("predictions") / f"{predictor.name}_images"
-        bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on where it stopped")
+    paths = files.find_images(given.images)
+    predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
+    out = given.out or Path("predictions") / f"{predictor.name}_images"
+    bad = predict(predictor, paths, out, given.overlays, given.probabilities, given.batch_size)
     print(f"{len(paths) - len(bad)} of {len(paths)} images: {out}/, table {out}/predictions.csv")
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {path}: {why}" for path, why in bad.items())]))

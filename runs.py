@@ -19,6 +19,7 @@ import zipfile
 from pathlib import Path
 
 import config
+from utils.errors import UserError
 from utils.files import replacing
 
 BEST = Path("checkpoint_best")
@@ -50,7 +51,7 @@ def settings(place):
     try:
         return config.Settings(**_sealed(place)["settings"])
     except TypeError as problem:  # a setting that this program does not know
-        raise ValueError(f"{place}: {problem}; use the version of the program that made it") from None
+        raise UserError(f"{place}: {problem}; use the version of the program that made it") from None
 
 
 def facts(place):
@@ -95,15 +96,15 @@ def threshold(text):
 def thresholds(name, facts, classes, wanted):
     """The threshold of each class, a list: one number for all, or those of CHOSEN that evaluate.py noted in `facts`.
 
-    ValueError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
+    UserError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
     """
     if wanted not in CHOSEN:
         if not 0 <= wanted <= 1:
-            raise ValueError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
+            raise UserError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
         return [wanted] * len(classes)
     best = facts.get(CHOSEN[wanted], {})
     if missing := [each for each in classes if each not in best]:
-        raise ValueError(
+        raise UserError(
             f"run '{name}' has no best threshold for {', '.join(missing)} yet: "
             f"python evaluate.py --run {name} --split val finds it"
         )
@@ -133,8 +134,8 @@ def reseal(folder):
 
 def _sealed(file):
     if not zipfile.is_zipfile(file):
-        raise ValueError(f"{file} is cut off or no saved network; copy the file again")
+        raise UserError(f"{file} is cut off or no saved network; copy the file again")
     with zipfile.ZipFile(file) as archive:
         if not archive.comment:
-            raise ValueError(f"{file} has no settings inside; put the settings.yaml of its run beside it")
+            raise UserError(f"{file} has no settings inside; put the settings.yaml of its run beside it")
         return json.loads(archive.comment)

@@ -20,7 +20,6 @@ write and read; memory does not grow with the number of images.
 import argparse
 import os
 import re
-import sys
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +36,8 @@ from datasets.isic2018 import ATTRIBUTES
 from datasets.preparation import archives, load_pairs
 from datasets.preparation.command_line import positive
 from imaging import decode, mask_files
+from utils import errors
+from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
 
@@ -50,12 +51,12 @@ SHOWN = 10  # problems in a message
 def expected(sizes, classes):
     """{file name: (height, width)} of all masks. sizes: {id: (height, width)} of the images.
 
-    ValueError: images or classes that are none of the challenge's.
+    UserError: images or classes that are none of the challenge's.
     """
     if list(classes) not in TASKS.values():
-        raise ValueError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
+        raise UserError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
     if wrong := [id for id in sizes if not re.fullmatch(r"ISIC_\d{7}", id)]:
-        raise ValueError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
+        raise UserError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
     return {mask_files.mask_name(id, classes, k): sizes[id] for id in sizes for k in range(len(classes))}
 
 
@@ -113,7 +114,7 @@ def mask_problem(archive, entry, size):
     try:
         data = archive.read(entry)
         found = decode.header_size(data)
-    except ValueError as error:
+    except UserError as error:
         return str(error)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         return f"damaged inside the archive ({error})"
@@ -133,10 +134,10 @@ def mask_problem(archive, entry, size):
 
 
 def require_none(found, path):
-    """ValueError that lists problems, if there are any."""
+    """UserError that lists problems, if there are any."""
     if found:
         more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        raise ValueError("\n  ".join([f"{path}: {len(found)} problems", *found[:SHOWN], *more]))
+        raise UserError("\n  ".join([f"{path}: {len(found)} problems", *found[:SHOWN], *more]))
 
 
 # === Making ===
@@ -145,7 +146,7 @@ def require_none(found, path):
 def submit(predictor, split, out, batch_size=None):
     """Predict a split into a new zip archive, a Path, and look through it; returns the number of masks.
 
-    predictor: predict.Predictor. split: datasets.prepared.Split, with masks or without. ValueError: not the challenge's
+    predictor: predict.Predictor. split: datasets.prepared.Split, with masks or without. UserError: not the challenge's
     images or classes. What is written in error, or interrupted, does not take the archive's name.
     """
     sizes = prepared_sizes(split)
@@ -204,9 +205,9 @@ def parser():
 
 
 def check(given):
-    """Look through an archive of any tool; a line of what was found right, or ValueError with what is wrong."""
+    """Look through an archive of any tool; a line of what was found right, or UserError with what is wrong."""
     if bool(given.images) == bool(given.data) or bool(given.images) != bool(given.task):
-        raise ValueError("--check needs --data FOLDER, or --images PLACE and --task 1 or 2")
+        raise UserError("--check needs --data FOLDER, or --images PLACE and --task 1 or 2")
     if given.images:
         sizes, classes = image_sizes(given.images), TASKS[given.task]
     else:
@@ -233,14 +234,10 @@ def make(given):
     return f"{out}: as the challenge wants it, {size}\nthresholds: {chosen}"
 
 
+@errors.in_one_line("interrupted; no archive was written")
 def main(argv=None):
     given = parser().parse_args(argv)
-    try:
-        print(check(given) if given.check else make(given))
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; no archive was written")
+    print(check(given) if given.check else make(given))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ from datasets.arrays import open_split, read_meta
 from evaluation import model_card
 from training import checkpoints, initial_weights, optimizers, steps
 from training.trainer import Stopped, Training, stopping
+from utils import errors
+from utils.errors import UserError
 
 # === Set-up ===
 
@@ -62,10 +64,10 @@ def compiled(settings, split, pretrained=True):
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
     special = hasattr(network, "deploy")
     if settings.mixup and special:
-        raise ValueError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
+        raise UserError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
     shape = (network.deploy() if special else network).output_shape
     if shape[1:] != split.masks.shape[1:]:
-        raise ValueError(
+        raise UserError(
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
             f"choose other data or other --options (the masks' classes: {', '.join(split.classes)})"
         )
@@ -85,17 +87,17 @@ def compiled(settings, split, pretrained=True):
 
 
 def open_data(settings):
-    """The Splits to train and to validate on; ValueError where they have no masks."""
+    """The Splits to train and to validate on; UserError where they have no masks."""
     images = open_split(settings.data, "train")
     if images.masks is None:
-        raise ValueError(f"{settings.data}: the train split has no masks: prepare it with its ground truth")
+        raise UserError(f"{settings.data}: the train split has no masks: prepare it with its ground truth")
     if "val" not in read_meta(settings.data)["counts"]:
         return dict(
             zip(("train", "val"), pipeline.divided(images, settings.validation_share, settings.seed), strict=True)
         )
     validation = open_split(settings.data, "val")
     if validation.masks is None:
-        raise ValueError(f"{settings.data}: the val split has no masks: prepare it with its ground truth")
+        raise UserError(f"{settings.data}: the val split has no masks: prepare it with its ground truth")
     return {"train": images, "val": validation}
 
 
@@ -106,15 +108,15 @@ def train(settings, launch=None):
     """Train as the settings say; returns the log as a list of rows, one per epoch.
 
     Raises:
-        FileNotFoundError, ValueError, FileExistsError: data, settings or checkpoints that do not fit.
+        FileNotFoundError, UserError, FileExistsError: data, settings or checkpoints that do not fit.
         devices.WorkerLost: another worker is gone. Stopped: by Ctrl-C or SIGTERM, all saved.
     """
     # 1. data
     launch, start = launch or config.Launch(), time.perf_counter()
     if settings.model not in model.REGISTRY:
-        raise ValueError(f"no network named '{settings.model}'; there are: {', '.join(model.names())}")
+        raise UserError(f"no network named '{settings.model}'; there are: {', '.join(model.names())}")
     if launch.init and launch.resume:
-        raise ValueError("--init begins a run and --resume goes on with one: give one of them")
+        raise UserError("--init begins a run and --resume goes on with one: give one of them")
     settings.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
     splits, folder = open_data(settings), Path("checkpoint", settings.run)
     if settings.class_weights == "balanced":
@@ -157,12 +159,11 @@ def train(settings, launch=None):
     return training.recorder.rows
 
 
+@errors.in_one_line()
 def main(argv=None):
     settings, launch = config.parse(argv)
     try:
         train(settings, launch)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
     except devices.WorkerLost as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the worker that is gone

@@ -30,7 +30,6 @@ import argparse
 import json
 import math
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -45,12 +44,14 @@ from datasets.preparation.command_line import positive
 from figures import classes as class_figures
 from figures import style
 from imaging import files
+from utils import errors
+from utils.errors import UserError
 
 
 def chosen_rows(run, order, count):
     """Rows (label, image, truth, prediction) of the best, median or worst images of a scored run, and the split.
 
-    FileNotFoundError, ValueError: the run is not scored, has not so many images, or was scored on other data.
+    FileNotFoundError, UserError: the run is not scored, has not so many images, or was scored on other data.
     """
     output, remedy = Path("output") / run, f"python evaluate.py --run {run}"
     if not (output / "metrics.json").exists():
@@ -64,7 +65,7 @@ def chosen_rows(run, order, count):
         scores = pixels["tp"] / pixels.sum(axis=1)
     split = open_split(metrics["data"], metrics["split"])
     if list(scores.index) != list(split.ids):
-        raise ValueError(f"{metrics['data']}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
+        raise UserError(f"{metrics['data']}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
     chosen = [(order, i) for i in style.pick(scores, order, count)]
     rows = list(style.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / run))
     return rows, split, f"{run}: {order} of {len(scores)} images of {metrics['split']}"
@@ -78,12 +79,12 @@ def sheet(arguments, out):
 
 
 def own_pictures(patterns, size):
-    """(name, image uint8 (h, w, 3)) of each file. ValueError names the one that cannot be read."""
+    """(name, image uint8 (h, w, 3)) of each file. UserError names the one that cannot be read."""
     for path in files.find_images(patterns):
         try:
             yield path.name, files.decode_upright(path.read_bytes(), size)[0]
-        except (ValueError, cv2.error) as problem:
-            raise ValueError(f"{path}: {problem}") from None
+        except (UserError, cv2.error) as problem:
+            raise UserError(f"{path}: {problem}") from None
 
 
 def heat(arguments, out):
@@ -100,7 +101,7 @@ def heat(arguments, out):
         pictures = [(label, image) for label, image, _, _ in rows]
     name = arguments.name or predictor.classes[0]
     if name not in predictor.classes:
-        raise ValueError(f"{arguments.run} has no class {name!r}; there are: {', '.join(predictor.classes)}")
+        raise UserError(f"{arguments.run} has no class {name!r}; there are: {', '.join(predictor.classes)}")
     k = predictor.classes.index(name)
     rows = []
     for label, picture in pictures:
@@ -121,7 +122,7 @@ def labels(arguments, out):
 
     split = open_split(arguments.data, "train")
     if split.masks is None:
-        raise ValueError(f"{arguments.data}: the train split has no masks to make labels of")
+        raise UserError(f"{arguments.data}: the train split has no masks to make labels of")
     chosen = range(0, len(split.ids), max(1, len(split.ids) // arguments.count))[: arguments.count]
     masks = [split.masks[i][..., 0] for i in chosen]
     rows = [
@@ -139,7 +140,7 @@ def distribution(arguments, out):
             shares[name] = class_shares(split.masks)
             classes = split.classes
     if not shares:
-        raise ValueError(f"{arguments.data}: no split has masks to count")
+        raise UserError(f"{arguments.data}: no split has masks to count")
     rows = [
         {"split": name, "class": label, "images": images, "of images": images / each.images, "of pixels": pixels}
         for name, each in shares.items()
@@ -179,14 +180,14 @@ def prediction(arguments, out):
 
 
 def position(split, arguments, data):
-    """The number of the image that --index or --id asks for. ValueError: there is none such."""
+    """The number of the image that --index or --id asks for. UserError: there is none such."""
     if arguments.id is None:
         if not 0 <= arguments.index < len(split.ids):
             last = len(split.ids) - 1
-            raise ValueError(f"--index {arguments.index}: {arguments.split} of {data} has the images 0 to {last}")
+            raise UserError(f"--index {arguments.index}: {arguments.split} of {data} has the images 0 to {last}")
         return arguments.index
     if arguments.id not in split.ids:
-        raise ValueError(f"no image {arguments.id} in {arguments.split} of {data}; index_{arguments.split}.csv has all")
+        raise UserError(f"no image {arguments.id} in {arguments.split} of {data}; index_{arguments.split}.csv has all")
     return split.ids.index(arguments.id)
 
 
@@ -250,27 +251,25 @@ def parse_arguments(argv):
     return parser.parse_args(argv)
 
 
+@errors.in_one_line()
 def main(argv=None):
     arguments = parse_arguments(argv)
-    try:
-        if arguments.command == "curves":
-            out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
-            logs = [Path("output") / run / "log.csv" for run in arguments.run]
-            style.curves(logs, out, curves_title(arguments.run))
-        elif arguments.command == "predict":
-            out = prediction(arguments, arguments.out)
-        elif arguments.command == "distribution":
-            out = arguments.out or Path("output") / "distribution.png"
-            distribution(arguments, out)
-        elif arguments.command == "labels":
-            out = arguments.out or Path("output") / "labels.png"
-            labels(arguments, out)
-        else:
-            name = arguments.command + ("" if getattr(arguments, "images", None) else f"_{arguments.order}")
-            out = arguments.out or Path("output") / arguments.run / f"{name}.png"
-            (sheet if arguments.command in ("samples", "errors") else heat)(arguments, out)
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    if arguments.command == "curves":
+        out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
+        logs = [Path("output") / run / "log.csv" for run in arguments.run]
+        style.curves(logs, out, curves_title(arguments.run))
+    elif arguments.command == "predict":
+        out = prediction(arguments, arguments.out)
+    elif arguments.command == "distribution":
+        out = arguments.out or Path("output") / "distribution.png"
+        distribution(arguments, out)
+    elif arguments.command == "labels":
+        out = arguments.out or Path("output") / "labels.png"
+        labels(arguments, out)
+    else:
+        name = arguments.command + ("" if getattr(arguments, "images", None) else f"_{arguments.order}")
+        out = arguments.out or Path("output") / arguments.run / f"{name}.png"
+        (sheet if arguments.command in ("samples", "errors") else heat)(arguments, out)
     print(out)
 
 

@@ -11,6 +11,8 @@ import os
 import keras
 import tensorflow as tf
 
+from utils.errors import UserError
+
 PATIENCE = 5  # seconds between two looks at the other workers, and for an answer
 
 
@@ -22,12 +24,12 @@ def strategy(launch):
     """The strategy that --devices, --workers and --worker (or TF_CONFIG) ask for.
 
     Raises:
-        ValueError: there are no such devices, or the workers do not make sense.
+        UserError: there are no such devices, or the workers do not make sense.
     """
     several = launch.workers or "TF_CONFIG" in os.environ
     if keras.backend.backend() != "tensorflow":
         if several or launch.devices != "all":
-            raise ValueError(f"--devices and --workers need Keras's TensorFlow backend, not {keras.backend.backend()}")
+            raise UserError(f"--devices and --workers need Keras's TensorFlow backend, not {keras.backend.backend()}")
         return tf.distribute.get_strategy()
     names = _names(launch.devices)
     if several:
@@ -47,7 +49,7 @@ def _names(devices):
         if not number:
             return ["CPU:0"]
         if not number.isdigit() or int(number) < 1:
-            raise ValueError(f"--devices {devices}: expected cpu or cpu:N, such as cpu:2")
+            raise UserError(f"--devices {devices}: expected cpu or cpu:N, such as cpu:2")
         one = tf.config.LogicalDeviceConfiguration()
         cpu = tf.config.list_physical_devices("CPU")[0]
         if len(tf.config.get_logical_device_configuration(cpu) or []) < int(number):
@@ -57,7 +59,7 @@ def _names(devices):
         return [f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"]
     chosen = devices.split(",")
     if not all(c.isdigit() and int(c) < len(gpus) for c in chosen) or len(set(chosen)) < len(chosen):
-        raise ValueError(
+        raise UserError(
             f"--devices {devices}: expected all, cpu, cpu:N or numbers of the {len(gpus)} GPUs, such as 0,1"
         )
     _configure(lambda: tf.config.set_visible_devices([gpus[int(c)] for c in chosen], "GPU"))
@@ -68,7 +70,7 @@ def _configure(change):
     try:
         change()
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"TensorFlow has begun with other devices: choose --devices in a new process ({error})"
         ) from None
 
@@ -78,7 +80,7 @@ def _workers(launch):
     if launch.workers:
         workers = launch.workers.split(",")
         if launch.worker is None or not 0 <= launch.worker < len(workers):
-            raise ValueError(f"--workers names {len(workers)} machines: --worker must be 0 to {len(workers) - 1}")
+            raise UserError(f"--workers names {len(workers)} machines: --worker must be 0 to {len(workers) - 1}")
         task = {"type": "worker", "index": launch.worker}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
     workers, own = addresses()
@@ -94,7 +96,7 @@ def addresses():
         described = json.loads(os.environ.get("TF_CONFIG", '{"cluster": {"worker": []}, "task": {"index": 0}}'))
         return described["cluster"]["worker"], int(described["task"]["index"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG cannot be read ({error!r}); use --workers and --worker instead") from None
+        raise UserError(f"TF_CONFIG cannot be read ({error!r}); use --workers and --worker instead") from None
 
 
 @contextlib.contextmanager

@@ -25,9 +25,10 @@ datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@1
 import argparse
 
 from datasets import folder
-from datasets.preparation.command_line import add_arguments, draw, exit_with_message, fetched, names, positive, run
+from datasets.preparation.command_line import add_arguments, draw, fetched, names, positive, run
 from datasets.preparation.find_pairs import FOLDS
 from datasets.registry import TABLE
+from utils import errors
 
 
 def listing():
@@ -97,4 +98,5 @@ def write_records(name, declaration, args):
 
 
 if __name__ == "__main__":
-    exit_with_message(main)
+    with errors.in_one_line("interrupted; what was prepared before is untouched"):
+        main()

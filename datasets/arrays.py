@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.split import RECORDS, Split
+from utils.errors import UserError
 
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
@@ -43,7 +44,7 @@ def read_meta(root):
     """The contents of ROOT/meta.json as a dict.
 
     FileNotFoundError: there is none, so nothing (or nothing whole) was prepared in `root`.
-    ValueError: it cannot be read, or was written in another version of the format.
+    UserError: it cannot be read, or was written in another version of the format.
     """
     if str(root).startswith(RECORDS):
         from datasets import tfds_records  # TensorFlow is slow to import, and arrays do without
@@ -57,16 +58,16 @@ def read_meta(root):
         meta = json.loads(path.read_text(encoding="utf-8"))
         version = meta["version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({error!r}); delete it and {remedy}") from None
+        raise UserError(f"{path} cannot be read ({error!r}); delete it and {remedy}") from None
     if version != VERSION:
-        raise ValueError(f"{path} has format version {version}, this program reads {VERSION}; {remedy}")
+        raise UserError(f"{path} has format version {version}, this program reads {VERSION}; {remedy}")
     return meta
 
 
 def open_split(root, name):
     """Open split `name` ("train", "val", "test") of the prepared folder `root` as a `Split`; nothing is loaded yet.
 
-    FileNotFoundError: no prepared arrays there. ValueError: no such split (the message lists those there are), or
+    FileNotFoundError: no prepared arrays there. UserError: no such split (the message lists those there are), or
     the files do not agree with meta.json.
     """
     if str(root).startswith(RECORDS):
@@ -76,7 +77,7 @@ def open_split(root, name):
     root = Path(root)
     meta = read_meta(root)
     if name not in meta["counts"]:
-        raise ValueError(f"'{root}' has no split '{name}'; it has: {', '.join(meta['counts'])}")
+        raise UserError(f"'{root}' has no split '{name}'; it has: {', '.join(meta['counts'])}")
     count, size, classes = meta["counts"][name], meta["size"], meta["classes"]
     images = _open_array(root / f"data_{name}.npy", (count, *size, 3))
     mask_path = root / f"mask_{name}.npy"
@@ -85,7 +86,7 @@ def open_split(root, name):
     with open(root / f"index_{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != count:
-        raise ValueError(f"{root / f'index_{name}.csv'} has {len(rows)} rows, meta.json says {count}; prepare again")
+        raise UserError(f"{root / f'index_{name}.csv'} has {len(rows)} rows, meta.json says {count}; prepare again")
     sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64).reshape(count, 2)
     return Split(images, masks, [row["id"] for row in rows], sizes, classes)
 
@@ -96,9 +97,9 @@ def _open_array(path, shape):
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found though meta.json lists it; prepare the data set again") from None
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and prepare the data set again") from None
+        raise UserError(f"{path} is damaged ({error}); delete it and prepare the data set again") from None
     if array.dtype != np.uint8 or array.shape != shape:
-        raise ValueError(
+        raise UserError(
             f"{path} is {array.dtype} {array.shape}, meta.json says uint8 {shape}; prepare the data set again"
         )
     return array
@@ -127,7 +128,7 @@ class ArrayFile:
 
     def append(self, row):
         if row.dtype != np.uint8 or row.shape != self.row:
-            raise ValueError(f"a row must be uint8 {self.row}, received {row.dtype} {row.shape}")
+            raise UserError(f"a row must be uint8 {self.row}, received {row.dtype} {row.shape}")
         self._file.write(np.ascontiguousarray(row).data)
         self.count += 1
 
@@ -174,7 +175,7 @@ class Writer:
         with self._explain_disk_full():
             rows = self._index.setdefault(split, [])
             if rows and (mask is not None) != (f"mask_{split}" in self._arrays):
-                raise ValueError(f"split '{split}': image {id} and those before it must all have a mask, or none")
+                raise UserError(f"split '{split}': image {id} and those before it must all have a mask, or none")
             self._append(f"data_{split}", image, 3)
             if mask is not None:
                 self._append(f"mask_{split}", mask, len(self.classes))

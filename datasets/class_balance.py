@@ -4,17 +4,18 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.class_statistics import class_pixels
+from utils.errors import UserError
 
 
 def class_weights(split):
     """How many times rarer than the commonest class each class is, by images that show it: list of floats ≥ 1.
 
     Raises:
-        ValueError: a class is in no image.
+        UserError: a class is in no image.
     """
     counts = (class_pixels(split.masks) > 0).sum(axis=0)
     if absent := [name for name, count in zip(split.classes, counts, strict=True) if not count]:
-        raise ValueError(f"class_weights balanced: no training image shows {', '.join(absent)}: give them as a list")
+        raise UserError(f"class_weights balanced: no training image shows {', '.join(absent)}: give them as a list")
     return [round(float(counts.max() / count), 4) for count in counts]
 
 
@@ -30,7 +31,7 @@ class Draws:
     def __init__(self, split, rare):
         shown = class_pixels(split.masks) > 0  # (N, classes)
         if len(split.classes) < 2 or not shown.any():
-            raise ValueError(
+            raise UserError(
                 f"rare {rare:g} favors images of rare classes, but the training masks hold no more than one: "
                 f"{', '.join(split.classes)}"
             )

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from utils.errors import UserError
+
 ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
 # Shares of images that show each attribute, as in the ISIC 2018 training set; streaks (0.039 there) are a little more
 # frequent, so that a small set has some.
@@ -322,13 +324,13 @@ def paint(rng, frame, grid, lesion, present):
 
 
 def check(seed, height, width):
-    """Raises ValueError for arguments that `phantom` has no picture for."""
+    """Raises UserError for arguments that `phantom` has no picture for."""
     if seed < 0 or min(height, width) < MIN_SIDE:
-        raise ValueError(f"phantoms need seed ≥ 0 and sides ≥ {MIN_SIDE} pixels, got {seed=}, {height=}, {width=}")
+        raise UserError(f"phantoms need seed ≥ 0 and sides ≥ {MIN_SIDE} pixels, got {seed=}, {height=}, {width=}")
 
 
 def phantom(seed, height, width):
-    """The phantom of this seed (an integer ≥ 0) at height × width pixels; ValueError for a side below 32 pixels.
+    """The phantom of this seed (an integer ≥ 0) at height × width pixels; UserError for a side below 32 pixels.
 
     A pure function of its arguments. Lesions cover 0.5 to 90 % of the image; attributes have the shares of SHARES.
     """

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from datasets import isic2018
 from datasets.phantoms import ATTRIBUTES, check, phantom
+from utils.errors import UserError
 
 VERSION = 1  # raise it when the same seed gives another picture: folders written before are then refused
 SPLITS = {"train": ("Training", 0), "val": ("Validation", 5_000_000), "test": ("Test", 7_500_000)}  # folder, first id
@@ -72,19 +73,19 @@ def write(root, counts, size=(192, 256), seed=0):
     """Writes phantoms under the official ISIC 2018 folder and file names, on all cores.
 
     root: folder to write to; counts: images a split, like {"train": 60, "val": 12, "test": 20}; size: (H, W) in pixels.
-    A call with the arguments of an earlier one writes only what is missing. ValueError for an unknown split, and when
+    A call with the arguments of an earlier one writes only what is missing. UserError for an unknown split, and when
     root holds ISIC folders that no such call has written: phantoms never mix with real images or other phantoms.
     """
     root, size = Path(root), [int(side) for side in size]
     if unknown := set(counts) - set(SPLITS):
-        raise ValueError(f"unknown splits {sorted(unknown)}: expected some of {list(SPLITS)}")
+        raise UserError(f"unknown splits {sorted(unknown)}: expected some of {list(SPLITS)}")
     check(seed, *size)
     wanted = {"version": VERSION, "size": size, "seed": seed, "counts": dict(counts)}
     note = root / "synthetic.json"
     if note.exists() and json.loads(note.read_text()) != wanted:
-        raise ValueError(f"{note} tells of other phantoms than {wanted}: delete {root} or choose another folder")
+        raise UserError(f"{note} tells of other phantoms than {wanted}: delete {root} or choose another folder")
     if not note.exists() and any(root.glob("ISIC2018_*")):
-        raise ValueError(f"{root} holds ISIC folders without synthetic.json, not phantoms: choose another folder")
+        raise UserError(f"{root} holds ISIC folders without synthetic.json, not phantoms: choose another folder")
     root.mkdir(parents=True, exist_ok=True)
     save(note, json.dumps(wanted).encode())
     for folder in itertools.chain.from_iterable(folders(root, split) for split in counts):

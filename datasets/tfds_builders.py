@@ -85,7 +85,7 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _example(pair):
-    """The features of a pair. ValueError: a bad file."""
+    """The features of a pair. UserError: a bad file."""
     data = pair.image.read()
     _, size = load_pairs.read(pair.image, decode.image, (8, 8))  # the whole check, at little cost
     mask, _ = load_pairs.load_masks(pair, None, size)

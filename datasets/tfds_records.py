@@ -25,6 +25,7 @@ import tensorflow as tf
 from datasets.preparation import load_pairs
 from datasets.split import RECORDS, Split
 from imaging import decode
+from utils.errors import UserError
 from utils.files import replacing
 
 _COLUMNS = ["id", "height", "width", "shard", "offset", "length"]
@@ -33,11 +34,11 @@ _COLUMNS = ["id", "height", "width", "shard", "offset", "length"]
 def open_records(address, name):
     """Open a split of records as a prepared.Split of the address's size, whose arrays are `Rows`.
 
-    FileNotFoundError: no such records. ValueError: not an address, no such split, or records of another kind.
+    FileNotFoundError: no such records. UserError: not an address, no such split, or records of another kind.
     """
     builder, size = _open(address)
     if name not in builder.info.splits:
-        raise ValueError(f"'{address}' has no split '{name}'; it has: {', '.join(builder.info.splits)}")
+        raise UserError(f"'{address}' has no split '{name}'; it has: {', '.join(builder.info.splits)}")
     shards = [Path(path) for path in builder.info.splits[name].filepaths]
     classes = builder.info.metadata["classes"]
     rows = _index(builder.data_path / f"index_{name}.csv", shards)
@@ -89,12 +90,12 @@ class Rows:
         return np.stack(rows) if rows else np.empty((0, *self.shape[1:]), np.uint8)
 
     def row(self, number):
-        """uint8 (H, W, channels) of one record. ValueError: it is damaged; the message names the file."""
+        """uint8 (H, W, channels) of one record. UserError: it is damaged; the message names the file."""
         shard, offset, length = self.places[number]
         try:
             return self._make(_fields(os.pread(self._files[shard].fileno(), length, offset)))
         except (ValueError, IndexError, zlib.error) as error:
-            raise ValueError(f"{self.shards[shard]}, record at {offset}: {error}; prepare the records again") from None
+            raise UserError(f"{self.shards[shard]}, record at {offset}: {error}; prepare the records again") from None
 
 
 def _open(address):
@@ -103,7 +104,7 @@ def _open(address):
 
     match = re.fullmatch(rf"{RECORDS}(.+)@([1-9]\d*)x([1-9]\d*)", str(address))
     if not match:
-        raise ValueError(f"'{address}': expected tfds:FOLDER/NAME@HEIGHTxWIDTH, such as tfds:ph2_segmentation@192x256")
+        raise UserError(f"'{address}': expected tfds:FOLDER/NAME@HEIGHTxWIDTH, such as tfds:ph2_segmentation@192x256")
     folder = Path(match[1])
     if folder.parent == Path("."):
         folder = Path(tfds.core.constants.DATA_DIR).expanduser() / folder
@@ -112,7 +113,7 @@ def _open(address):
         raise FileNotFoundError(f"no records in '{folder}': write them with `python -m datasets NAME --records`")
     builder = tfds.builder_from_directory(versions[-1].parent)
     if not {"image", "mask", "id"} <= set(builder.info.features) or not builder.info.metadata:
-        raise ValueError(f"'{folder}' is not one of the data sets of `python -m datasets`")
+        raise UserError(f"'{folder}' is not one of the data sets of `python -m datasets`")
     return builder, (int(match[2]), int(match[3]))
 
 
@@ -132,13 +133,13 @@ def _index(path, shards):
 
 
 def _scan(path):
-    """(offset, length, data) of each record of a file. ValueError: it is cut off."""
+    """(offset, length, data) of each record of a file. UserError: it is cut off."""
     with open(path, "rb") as file:
         while head := file.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
             offset, data = file.tell(), file.read(length)
             if len(head) < 12 or len(data) < length or len(file.read(4)) < 4:
-                raise ValueError(f"{path} is cut off; prepare the records again")
+                raise UserError(f"{path} is cut off; prepare the records again")
             yield offset, length, data
 
 

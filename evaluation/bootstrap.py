@@ -10,6 +10,8 @@ difference of their scores in each draw is the paired bootstrap.
 
 import numpy as np
 
+from utils.errors import UserError
+
 DRAWS = 10_000
 CELLS = 2_000_000  # of a chunk of draws, 16 MB
 
@@ -18,7 +20,7 @@ def sums(table, seed=0, draws=DRAWS):
     """Sums of the columns of a table (images, columns) over the images of each draw: float64 (draws, columns)."""
     table = np.asarray(table, np.float64)
     if len(table) == 0:
-        raise ValueError("there is no image to draw")
+        raise UserError("there is no image to draw")
     return np.concatenate([weights @ table for weights in _weights(len(table), seed, draws)])
 
 

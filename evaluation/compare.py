@@ -19,6 +19,7 @@ from evaluation import bootstrap, report_formats, summary
 from evaluation.report import between, number
 from evaluation.write_results import without_nan, write_text
 from figures import scores as score_figures
+from utils.errors import UserError
 
 OUTPUT = Path("output")
 SCORES = {  # name: (kind, score, label)
@@ -49,10 +50,10 @@ class Run:
 def compare(names):
     """Write comparison.json, .csv and .png, report.md and report.html; returns the tables as text.
 
-    Raises FileNotFoundError for a run that is not scored, ValueError for runs that cannot be compared.
+    Raises FileNotFoundError for a run that is not scored, UserError for runs that cannot be compared.
     """
     if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"a comparison needs two runs or more, each once; received {', '.join(names)}")
+        raise UserError(f"a comparison needs two runs or more, each once; received {', '.join(names)}")
     runs = [_read(name) for name in names]
     for other in runs[1:]:
         _check(runs[0], other)
@@ -92,7 +93,7 @@ def _read(name):
 
 
 def _check(first, other):
-    """ValueError unless both runs were scored on the same images by the same true masks."""
+    """UserError unless both runs were scored on the same images by the same true masks."""
     same = first.ids == other.ids and first.classes == other.classes
     if same:
         true, others = (np.stack([c.tp + c.fn, sum(c)]) for c in (first.counts, other.counts))
@@ -102,7 +103,7 @@ def _check(first, other):
             f"{run.name}: {len(run.ids)} images, split {run.result['split']}, {run.result['at']} size"
             for run in (first, other)
         )
-        raise ValueError(
+        raise UserError(
             f"not scored on the same true masks ({told}): score both anew, with one --split, --data and --at"
         )
 

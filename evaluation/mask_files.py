@@ -18,6 +18,7 @@ from tqdm import tqdm
 from datasets.isic2018 import ATTRIBUTES
 from evaluation import score_split
 from imaging import decode
+from utils.errors import UserError
 from utils.threads import in_order
 
 CLASSES = {1: ["lesion"], 2: list(ATTRIBUTES)}
@@ -28,7 +29,7 @@ SHOWN = 3  # names in a message
 def find_pairs(masks, truth, task):
     """The files of each true mask's image: [(id, mask paths, truth paths), …], a path a class; ordered by id.
 
-    FileNotFoundError: no such folder, or no mask files in it. ValueError: masks are missing, or two are of one id.
+    FileNotFoundError: no such folder, or no mask files in it. UserError: masks are missing, or two are of one id.
     """
     found, true = _by_id(masks, task), _by_id(truth, task)
     classes = CLASSES[task]
@@ -36,7 +37,7 @@ def find_pairs(masks, truth, task):
     for folder, files in ((truth, true), (masks, found)):
         missing = [f"{id} ({name})" for id, name in wanted if name not in files.get(id, ())]
         if missing:
-            raise ValueError(f"{folder}: {len(missing)} masks are missing: {_some(missing)}; every true mask needs one")
+            raise UserError(f"{folder}: {len(missing)} masks are missing: {_some(missing)}; every true mask needs one")
     if more := sorted(found.keys() - true.keys()):
         print(f"{len(more)} masks without truth are left out: {_some(more)}")
     return [(id, [found[id][name] for name in classes], [true[id][name] for name in classes]) for id in sorted(true)]
@@ -53,7 +54,7 @@ def _by_id(folder, task):
             group = files.setdefault(match["id"], {})
             name = match["name"].lower() if task == 2 else "lesion"
             if group.setdefault(name, path) != path:
-                raise ValueError(f"{group[name]} and {path} are masks of one id; remove one")
+                raise UserError(f"{group[name]} and {path} are masks of one id; remove one")
     if not files:
         form = "<id>_segmentation.png" if task == 1 else "<id>_attribute_<name>.png"
         raise FileNotFoundError(f"{folder}: no masks there; expected files named {form} (task {task})")
@@ -65,23 +66,23 @@ def _some(names):
 
 
 def read(paths):
-    """The masks of one image, a file a class: uint8 {0, 1} (H, W, classes). ValueError names a file that is no mask."""
+    """The masks of one image, a file a class: uint8 {0, 1} (H, W, classes). UserError names a file that is no mask."""
     channels = []
     for path in paths:
         try:
             data = path.read_bytes()
             channels.append(decode.mask(data, decode.header_size(data), None)[0])
-        except ValueError as problem:
-            raise ValueError(f"{path}: {problem}") from None
+        except UserError as problem:
+            raise UserError(f"{path}: {problem}") from None
     if len({channel.shape for channel in channels}) > 1:
-        raise ValueError(f"{paths[0]} and the others of its image are not of one size; make them anew")
+        raise UserError(f"{paths[0]} and the others of its image are not of one size; make them anew")
     return np.stack(channels, axis=-1)
 
 
 def score(pairs, options):
     """Count all pairs, `find_pairs`' list, in threads: stream.Scored of masks alone, variant "bare".
 
-    ValueError: a file is no mask, or has another size than its truth.
+    UserError: a file is no mask, or has another size than its truth.
     """
 
     def work(pair):
@@ -89,7 +90,7 @@ def score(pairs, options):
         mask, truth = read(found), read(true)
         if mask.shape != truth.shape:
             sizes = [" × ".join(map(str, each.shape[:2])) for each in (mask, truth)]
-            raise ValueError(f"{found[0]} is {sizes[0]}, its truth {true[0]} {sizes[1]}; bring the mask to that size")
+            raise UserError(f"{found[0]} is {sizes[0]}, its truth {true[0]} {sizes[1]}; bring the mask to that size")
         return score_split.measure(truth, {"bare": mask}, options)
 
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:

@@ -8,12 +8,13 @@ What is not known yet is left out, or told with the command that finds it.
 
 import argparse
 import contextlib
-import sys
 from pathlib import Path
 
 import runs
 from datasets.arrays import read_meta
 from datasets.registry import TABLE
+from utils import errors
+from utils.errors import UserError
 from utils.files import replacing
 
 SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
@@ -66,7 +67,7 @@ def data_facts(settings, facts):
     data = facts.get("data")
     if not data:
         data = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):  # the arrays are gone
+        with contextlib.suppress(FileNotFoundError, UserError):  # the arrays are gone
             data = read_meta(settings.data)
     names = str(data.get("dataset", "")).split("+")  # several together
     found = [one for one in TABLE.values() if one.name in names and one.task == data.get("task")]
@@ -190,13 +191,11 @@ def limits(facts, data):
 # === Command line ===
 
 
+@errors.in_one_line()
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Write the model card of a run anew.")
     parser.add_argument("run", nargs="?", help="name of a folder in checkpoint_best/ (default: the newest)")
-    try:
-        print(write(runs.find(parser.parse_args(argv).run)))
-    except (ValueError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    print(write(runs.find(parser.parse_args(argv).run)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 
+from utils.errors import UserError
+
 # Bins are runs of neighbouring float32 numbers, counted from 0 upwards below 0.5 and from 1 downwards above, so that
 # saturated probabilities are told apart as well as undecided ones, relative to their distance from 0 or 1.
 KNEE = np.float32(2.0**-9).view(np.int32)  # bits of the distance from 0 or 1 at which bins become finer
@@ -60,16 +62,16 @@ class ScoreHistogram:
     def update(self, probabilities, truth):
         """Adds pixels: probabilities in [0, 1] (taken as float32) and truth {0, 1} or bool, of one shape.
 
-        Several threads may call it at a time. Raises ValueError for different shapes, and for values outside [0, 1]
+        Several threads may call it at a time. Raises UserError for different shapes, and for values outside [0, 1]
         (logits) or NaN.
         """
         probabilities, truth = np.asarray(probabilities, np.float32), np.asarray(truth)
         if probabilities.shape != truth.shape:
-            raise ValueError(f"probabilities {probabilities.shape} and truth {truth.shape} must have one shape")
+            raise UserError(f"probabilities {probabilities.shape} and truth {truth.shape} must have one shape")
         if probabilities.size == 0:
             return
         if not (probabilities.min() >= 0 and probabilities.max() <= 1):
-            raise ValueError("probabilities must lie in [0, 1]: apply the sigmoid to logits first, and look for NaN")
+            raise UserError("probabilities must lie in [0, 1]: apply the sigmoid to logits first, and look for NaN")
         probabilities, truth = probabilities.ravel(), truth.ravel()
         parts = [slice(start, start + CHUNK) for start in range(0, truth.size, CHUNK)]
         places = [2 * _bins(probabilities[part]) + truth[part].astype(np.int32) for part in parts]

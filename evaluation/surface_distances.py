@@ -29,7 +29,7 @@ def scores(truth, prediction, tolerance=TOLERANCE):
         hausdorff95_per_mille, average_surface_distance_per_mille
 
     An empty mask has no outline: with one empty, distances are NaN and F1 is 0; with both, all are NaN.
-    Raises ValueError for other shapes or values.
+    Raises UserError for other shapes or values.
     """
     diagonal = math.hypot(*truth.shape[1:3])
     reach = tolerance / 1000 * diagonal  # pixels

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from imaging import mask_files
+from utils.errors import UserError
 from utils.files import replacing
 
 # Colors that color-blind readers tell apart (Okabe and Ito), in the order they are used.
@@ -106,7 +107,7 @@ def _sheet(rows, titles, path, legend_lines):
     Returns the figure and the axes, (rows, columns), each already showing the image and the first one the label.
     """
     if not rows:
-        raise ValueError(f"{path}: no images to draw; a sheet needs at least one row")
+        raise UserError(f"{path}: no images to draw; a sheet needs at least one row")
     height, width = rows[0][1].shape[:2]
     tall = 2.6 * height / width + 0.12  # inches, one row
     size = (2.6 * len(titles) + 0.5, tall * len(rows) + 0.22 * legend_lines + 0.68)
@@ -248,7 +249,7 @@ def pick(scores, order, count=1):
     Undefined scores, NaN, come last.
     """
     if order not in ORDERS:
-        raise ValueError(f"unknown order {order!r}; there are {', '.join(ORDERS)}")
+        raise UserError(f"unknown order {order!r}; there are {', '.join(ORDERS)}")
     scores = np.asarray(scores, np.float64)
     if order == "median":
         middle = np.sort(scores)[np.count_nonzero(~np.isnan(scores)) // 2]
@@ -311,7 +312,7 @@ def _read_log(path):
     try:
         log = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as problem:
-        raise ValueError(f"{path}: not a CSV log ({problem}); expected columns epoch, loss, val_loss, …") from None
+        raise UserError(f"{path}: not a CSV log ({problem}); expected columns epoch, loss, val_loss, …") from None
     if "epoch" not in log or log.empty:
-        raise ValueError(f"{path}: expected a column named epoch and a row, found columns {', '.join(log.columns)}")
+        raise UserError(f"{path}: expected a column named epoch and a row, found columns {', '.join(log.columns)}")
     return log

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from utils.errors import UserError
+
 MAX_PIXELS = 100_000_000  # the largest ISIC image has 30 million; decoding this many takes 300 MB
 LARGE = 1_000_000  # pixels from which on a mask is worth a faster way to reduce it
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -31,7 +33,7 @@ def image(data, size):
     data: bytes of the file; grey, RGBA, 16-bit and CMYK pictures are converted. size: (H, W) of the result in pixels.
     Returns (uint8 (H, W, 3) RGB, (height, width) of the source). A JPEG is decoded at 1/8, 1/4 or 1/2 of its size if
     that is still at least `size`: the discrete cosine transform then does part of the averaging, many times faster.
-    ValueError: not a picture, cut off, damaged, or absurdly large (without the file's name: the caller adds it).
+    UserError: not a picture, cut off, damaged, or absurdly large (without the file's name: the caller adds it).
     """
     source = header_size(data)
     flag = reduction(source, size)[0] if data.startswith(b"\xff\xd8") else cv2.IMREAD_COLOR
@@ -54,7 +56,7 @@ def mask(data, size, source):
     data: bytes of the file. size: (H, W) of the result, None for the mask's own.
     source: the image's (height, width), None for any.
     Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
-    ValueError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
+    UserError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
     """
     found = _mask_size(data, source)
     binary, anti_aliased = _binary(_one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)))
@@ -66,16 +68,16 @@ def index_mask(data, size, source, classes):
 
     data: bytes of a PNG or BMP; of one with a palette the values are the places in it. size, source: as for `mask`.
     Returns uint8 (H, W, classes) of {0, 1}: a pixel has a class if at least half of it had.
-    ValueError: as `mask`; also a JPEG, which does not keep values.
+    UserError: as `mask`; also a JPEG, which does not keep values.
     """
     found = _mask_size(data, source)
     if data.startswith(b"\xff\xd8"):
-        raise ValueError("a JPEG, which does not keep the numbers of classes; save the mask as PNG")
+        raise UserError("a JPEG, which does not keep the numbers of classes; save the mask as PNG")
     values = _palette_places(data)
     values = _one_channel(_imdecode(data, cv2.IMREAD_UNCHANGED)) if values is None else values
     if values.max() > classes:
         listed = ", ".join(map(str, np.unique(values)[:8]))
-        raise ValueError(f"mask values {listed}; expected 0 for background and 1 to {classes} for the classes")
+        raise UserError(f"mask values {listed}; expected 0 for background and 1 to {classes} for the classes")
     masks = [shrink((values == number) * np.uint8(255), size or found) for number in range(1, classes + 1)]
     return np.stack(masks, axis=-1)  # (H, W, classes)
 
@@ -86,13 +88,13 @@ def _palette_places(data):
         with Image.open(io.BytesIO(data)) as picture:
             return np.array(picture) if picture.mode == "P" else None
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"cannot be decoded ({error}); the file is damaged, copy or download it again") from None
+        raise UserError(f"cannot be decoded ({error}); the file is damaged, copy or download it again") from None
 
 
 def _mask_size(data, source):
     size = header_size(data)
     if source is not None and size != tuple(source):
-        raise ValueError(
+        raise UserError(
             f"the mask is {size[0]}x{size[1]} (height x width), its image {source[0]}x{source[1]}; "
             "find the mask that belongs to this image"
         )
@@ -109,15 +111,15 @@ def header_size(data):
         elif data.startswith(b"BM"):
             size = _check_bmp(data)
         elif not data:
-            raise ValueError(f"an empty file; {_REMEDY_CUT}")
+            raise UserError(f"an empty file; {_REMEDY_CUT}")
         else:
-            raise ValueError("not an image (JPEG, PNG or BMP); delete it or put the right file in its place")
+            raise UserError("not an image (JPEG, PNG or BMP); delete it or put the right file in its place")
     except struct.error:  # the data end inside a header
-        raise ValueError(_REMEDY_CUT) from None
+        raise UserError(_REMEDY_CUT) from None
     if not all(size):
-        raise ValueError(f"the header says {size[0]}x{size[1]} pixels; the file is damaged, copy or download it again")
+        raise UserError(f"the header says {size[0]}x{size[1]} pixels; the file is damaged, copy or download it again")
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(
+        raise UserError(
             f"the header says {size[0]}x{size[1]} pixels, more than the {MAX_PIXELS:,} accepted; "
             "the file is damaged, or must be made smaller first"
         )
@@ -134,16 +136,16 @@ def _check_jpeg(data):
             at += 1
         start, marker, length = struct.unpack_from(">BBH", data, at)
         if start != 0xFF:
-            raise ValueError("a damaged JPEG header; copy or download it again")
+            raise UserError("a damaged JPEG header; copy or download it again")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame header
             size = struct.unpack_from(">HH", data, at + 5)
         at += 2 + length
         if marker == 0xDA:  # the picture's data follow; in them 0xFF 0xD9 can only be the end marker
             break
     if size is None:
-        raise ValueError("a damaged JPEG header; copy or download it again")
+        raise UserError("a damaged JPEG header; copy or download it again")
     if data.find(b"\xff\xd9", at) < 0:
-        raise ValueError(_REMEDY_CUT)
+        raise UserError(_REMEDY_CUT)
     return size
 
 
@@ -154,7 +156,7 @@ def _check_png(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
         if zlib.crc32(view[at + 4 : at + 8 + length]) != checksum:
-            raise ValueError("a damaged PNG (wrong checksum inside); copy or download it again")
+            raise UserError("a damaged PNG (wrong checksum inside); copy or download it again")
         at += 12 + length
     width, height = struct.unpack_from(">II", data, 16)
     return height, width
@@ -165,7 +167,7 @@ def _check_bmp(data):
     height = abs(height)  # negative: rows from top to bottom
     row = (width * bits + 31) // 32 * 4  # bytes, padded to four
     if compression in (0, 3) and len(data) < offset + row * height:  # 0 and 3: not compressed
-        raise ValueError(_REMEDY_CUT)
+        raise UserError(_REMEDY_CUT)
     return height, max(width, 0)
 
 
@@ -176,9 +178,9 @@ def _imdecode(data, flag):
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise ValueError(f"cannot be decoded ({error.err}); the file is damaged, copy or download it again") from None
+        raise UserError(f"cannot be decoded ({error.err}); the file is damaged, copy or download it again") from None
     if pixels is None:
-        raise ValueError("cannot be decoded; the file is damaged, copy or download it again")
+        raise UserError("cannot be decoded; the file is damaged, copy or download it again")
     return pixels
 
 
@@ -224,12 +226,12 @@ def _one_channel(pixels):
     if pixels.dtype == np.uint16:
         pixels = pixels.astype(np.uint8) if pixels.max() <= 255 else (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise ValueError(f"a mask of {pixels.dtype} values; expected 8 or 16 bits")
+        raise UserError(f"a mask of {pixels.dtype} values; expected 8 or 16 bits")
     if pixels.ndim == 2:
         return pixels
     first = pixels[..., 0]  # (H, W)
     if pixels.shape[2] >= 3 and not (np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2])):
-        raise ValueError(_COLOR_MASK)
+        raise UserError(_COLOR_MASK)
     return np.ascontiguousarray(first)
 
 
@@ -243,7 +245,7 @@ def _binary(grey):
         cut = 0 if values[-1] == 1 else 127
     elif values[-1] <= 127 or values[0] > 127:
         listed = ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")
-        raise ValueError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (several classes: see --classes)")
+        raise UserError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (several classes: see --classes)")
     else:
         cut = 127
     return cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from imaging import decode
+from utils.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}  # looked for in folders; named files may be any
 CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell whether the file is whole
@@ -15,7 +16,7 @@ CHECKED = (b"\xff\xd8", b"\x89PNG", b"BM")  # formats of which `decode` can tell
 def find_images(patterns):
     """Files named by paths, folders and glob patterns, in order, each once.
 
-    FileNotFoundError: nothing there. ValueError: two files of one name, whose masks would overwrite each other.
+    FileNotFoundError: nothing there. UserError: two files of one name, whose masks would overwrite each other.
     """
     paths = []
     for pattern in patterns:
@@ -29,7 +30,7 @@ def find_images(patterns):
     names = {}
     for path in dict.fromkeys(paths):
         if names.setdefault(path.stem, path) != path:
-            raise ValueError(f"{names[path.stem]} and {path} would get masks of one name; predict them one by one")
+            raise UserError(f"{names[path.stem]} and {path} would get masks of one name; predict them one by one")
     return list(names.values())
 
 
@@ -37,7 +38,7 @@ def decode_upright(data, size=None):
     """Picture file to RGB, turned as its EXIF orientation says: uint8 (h, w, 3), and its full (height, width).
 
     With a `size` a JPEG is decoded at 1/8, 1/4 or 1/2 if that is still at least (H, W), as when data sets are prepared.
-    ValueError: not a picture, or damaged.
+    UserError: not a picture, or damaged.
     """
     flag, full = cv2.IMREAD_COLOR, None
     if data.startswith(CHECKED):
@@ -48,7 +49,7 @@ def decode_upright(data, size=None):
             flag = cv2.IMREAD_COLOR  # a square does not tell whether it does
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if bgr is None:
-        raise ValueError("not a picture that can be decoded")
+        raise UserError("not a picture that can be decoded")
     image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # (h, w, 3)
     if flag == cv2.IMREAD_COLOR:
         return image, image.shape[:2]

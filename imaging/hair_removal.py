@@ -15,6 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.errors import UserError
+
 # Lengths in units of the shorter image side: a hair is at most 0.02 wide; the meshes of a pigment network are smaller
 # than MESH, and few hairs cross one another so closely.
 WIDTH, LINE, SHORTEST, MESH = 0.027, 0.085, 0.14, 0.07
@@ -91,7 +93,7 @@ def remove(image):
     An image without hair, or with hair over more than MOST of it, is returned as it is.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
+        raise UserError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
     hairs = find(image)
     share = np.count_nonzero(hairs) / hairs.size
     return cv2.inpaint(image, hairs, 3, cv2.INPAINT_TELEA) if 0 < share < MOST else image

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from utils.errors import UserError
+
 CHANNEL_PATH = r"cam\d+"  # AS-Net's steps of channel attention, whose gates have no extent
 STEPS = r"(decoder|sam|cam)\d+(?=_|$)"  # how the layers of a decoder step begin, in every network here
 
@@ -25,7 +27,7 @@ def attention(network, images):
 
     A gate is a sigmoid with an extent, which multiplies features: 0 shuts a place out, 1 lets it pass; shown is the
     mean over its channels. Where gates are added (AS-Net's spatial attention) it is the mean of them all. Of AS-Net's
-    channel attention it is the mean of the features that a step gives, any number. ValueError: there is no attention.
+    channel attention it is the mean of the features that a step gives, any number. UserError: there is no attention.
     """
     gates = {}  # layer -> how many gates it is the sum of
     for layer in network.layers:
@@ -36,7 +38,7 @@ def attention(network, images):
         elif re.fullmatch(CHANNEL_PATH, layer.name):
             gates[layer] = 1
     if not gates:
-        raise ValueError(f"{network.name} has no attention gates to show; gradcam works for every network")
+        raise UserError(f"{network.name} has no attention gates to show; gradcam works for every network")
     outputs = keras.Model(network.input, [layer.output for layer in gates])(images, training=False)
     maps = {}
     for (layer, summands), output in zip(gates.items(), outputs, strict=True):
@@ -67,14 +69,14 @@ def gradcam(network, images, k=0, layers=()):
     Vinogradova et al. 2020 for masks: the mean logit of the pixels predicted to be of the class (of all where there are
     none).
 
-    layers: names of the layers, by default those of `stages`. ValueError: no such layer, or its maps have no extent.
+    layers: names of the layers, by default those of `stages`. UserError: no such layer, or its maps have no extent.
     """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"Grad-CAM needs TensorFlow's gradients, KERAS_BACKEND is {keras.backend.backend()}")
+        raise UserError(f"Grad-CAM needs TensorFlow's gradients, KERAS_BACKEND is {keras.backend.backend()}")
     places = {name: network.get_layer(name).output for name in layers} or stages(network)
     for name, features in places.items():
         if len(features.shape) != 4 or features.shape[1:3] == (1, 1):
-            raise ValueError(f"layer {name} gives {features.shape}, expected maps (B, h, w, channels)")
+            raise UserError(f"layer {name} gives {features.shape}, expected maps (B, h, w, channels)")
     images = tf.convert_to_tensor(images)
     with tf.GradientTape() as tape:
         tape.watch(images)  # weights may be frozen

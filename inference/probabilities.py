@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from compute import precision
+from utils.errors import UserError
 
 
 def predictor(network, tta=False, number_format="float32"):
@@ -93,16 +94,16 @@ def _in_pose(network, axes, transpose):
 
 
 def check_fit(network, split, root):
-    """ValueError where the network and the prepared arrays differ in size or number of classes."""
+    """UserError where the network and the prepared arrays differ in size or number of classes."""
     (height, width), found = network.input_shape[1:3], split.images.shape[1:3]
     if (height, width) != found:
-        raise ValueError(
+        raise UserError(
             f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
             f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
         )
     if network.output_shape[-1] != len(split.classes):
         classes = ", ".join(split.classes)
-        raise ValueError(
+        raise UserError(
             f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
             " name data of the same task with --data"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from models.attention import LaplacianResidual, SpatialReconstruction, channel_reconstruction, conv_glu
 from models.layers import NORM
 from models.training_step import cross_entropy, descend, per_image, shares, update
+from utils.errors import UserError
 
 SHRINK, MILD_SHRINK = 0.4, 0.8  # how far the core shrinks: by A(1 − s²)/L pixels
 EDGE_LOW, EDGE_HIGH = 0.3, 0.7  # the edge label far from the contour, and on it
@@ -47,11 +48,11 @@ class AdSTNet(keras.Model):
         x = backbone.output
         if isinstance(x, (dict, list)) or x.shape[1:] != (*backbone.input.shape[1:3], 1):
             received = x if isinstance(x, (dict, list)) else x.shape
-            raise ValueError(
+            raise UserError(
                 f"{name}: the backbone must give one logit map (B, H, W, 1), {backbone.name} gives {received}"
             )
         if hasattr(backbone, "deploy"):
-            raise ValueError(f"{name}: the backbone, {backbone.name}, has a training step of its own; name a plain one")
+            raise UserError(f"{name}: the backbone, {backbone.name}, has a training step of its own; name a plain one")
         core = SpatialReconstruction(name="core_sru")(widen(x, width, "core"))
         core = narrow(channel_reconstruction(core, "core_cru"), "core")
         edge = LaplacianResidual(dtype="float32", name="edge")(x)
@@ -152,11 +153,11 @@ def labels_from_mask(mask):
 
     Returns: core uint8 {0, 1} (H, W), edge float32 in [0.3, 0.7] (H, W).
 
-    Raises: ValueError for another shape or other values.
+    Raises: UserError for another shape or other values.
     """
     mask = np.ascontiguousarray(mask)
     if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_) or (mask.size and mask.max() > 1):
-        raise ValueError(f"expected a mask (H, W) of uint8 0 and 1, got {mask.dtype} {mask.shape} up to {mask.max()}")
+        raise UserError(f"expected a mask (H, W) of uint8 0 and 1, got {mask.dtype} {mask.shape} up to {mask.max()}")
     mask = mask.astype(np.uint8, copy=False)
     edge = np.full(mask.shape, EDGE_LOW, np.float32)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -61,7 +61,7 @@ def as_net(input_shape, classes=1, weights="imagenet", trainable_synergy=False, 
     """AS-Net: VGG16 encoder, a spatial and a channel attention decoder, their weighted sum.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 32, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 32, else UserError.
         classes: channels of the output.
         weights: of the encoder: "imagenet" (needs the network once), "none", or a file of Keras weights of VGG16
             without its top.

@@ -14,7 +14,7 @@ def attention_unet(input_shape, classes=1, width=64, depth=4, upsample="transpos
     The first block and those of the decoder are residual, the others of the encoder plain double convolutions.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 2**depth, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 2**depth, else UserError.
         classes: channels of the output.
         width: channels of the first level, doubled from level to level.
         depth: number of twofold reductions.

@@ -4,6 +4,7 @@ import keras
 
 from models import layers
 from models.pretrained import pretrained
+from utils.errors import UserError
 
 BLOCKS = (3, 3, 9, 3)  # of ConvNeXt-Tiny, stage by stage
 WIDTH = 96  # channels of its first stage
@@ -54,7 +55,7 @@ def load_imagenet(encoder, network, weights):
     """Copy the weights of keras.applications.ConvNeXtTiny, whose layers come in the same order."""
     source = pretrained(keras.applications.ConvNeXtTiny, network, weights, input_shape=(32, 32, 3)).weights[:-2]
     if len(source) != len(encoder.weights) or source[0].shape != encoder.weights[0].shape:
-        raise ValueError(
+        raise UserError(
             f"{network}: ImageNet weights need an RGB image, blocks={BLOCKS} and width={WIDTH}; else use weights='none'"
         )
     for target, value in zip(encoder.weights, source, strict=True):
@@ -79,7 +80,7 @@ def convnext_unet(
     """U-Net over ConvNeXt-Tiny: four steps of enlargement, attention gate and residual block, then ×4 bilinear.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 32, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 32, else UserError.
         classes: channels of the output.
         upsample: "transpose" or "bilinear" (aligned corners).
         weights: of the encoder: "imagenet" (needs the network once, and C = 3), "none", or a file of Keras weights of

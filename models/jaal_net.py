@@ -19,6 +19,7 @@ import numpy as np
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
 from models.layers import NORM, check_size, conv_norm_relu, enlarge, logits
 from models.training_step import Below, cross_entropy, descend, per_image, shares, update
+from utils.errors import UserError
 
 CANNY = (10, 100)  # thresholds on the gradient of the 8-bit image
 
@@ -26,7 +27,7 @@ CANNY = (10, 100)  # thresholds on the gradient of the 8-bit image
 def edge_map(image):
     """Canny edges of an image: uint8 (H, W, 3) RGB or (H, W, 1) gray -> uint8 {0, 1} (H, W, 1)."""
     if image.dtype != np.uint8 or image.ndim != 3:
-        raise ValueError(f"edge_map: expected an image uint8 (H, W, C), got {image.dtype} {image.shape}")
+        raise UserError(f"edge_map: expected an image uint8 (H, W, C), got {image.dtype} {image.shape}")
     return (cv2.Canny(np.ascontiguousarray(image), *CANNY) > 0).astype(np.uint8)[..., None]
 
 

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from utils.errors import UserError
+
 NORM = {"momentum": 0.9, "epsilon": 1e-5}  # batch normalization as in PyTorch, its momentum in Keras's sense
 
 
@@ -102,15 +104,15 @@ def aligned_matrix(source, target):
 
 
 def check_size(input_shape, divisor, network):
-    """Return (height, width, channels) as ints; ValueError unless height and width are multiples of `divisor`."""
+    """Return (height, width, channels) as ints; UserError unless height and width are multiples of `divisor`."""
     if len(input_shape) != 3 or any(n is None or int(n) < 1 for n in input_shape):
-        raise ValueError(f"{network}: input_shape must be (height, width, channels), all known; got {input_shape}")
+        raise UserError(f"{network}: input_shape must be (height, width, channels), all known; got {input_shape}")
     height, width, channels = (int(n) for n in input_shape)
     for axis, n in (("height", height), ("width", width)):
         if n % divisor:
             below, above = n // divisor * divisor, n // divisor * divisor + divisor
             fits = f"{below} or {above}" if below else f"{above}"
-            raise ValueError(f"{network}: {axis} must be a multiple of {divisor}, got {n}; the next that fit: {fits}")
+            raise UserError(f"{network}: {axis} must be a multiple of {divisor}, got {n}; the next that fit: {fits}")
     return height, width, channels
 
 
@@ -152,7 +154,7 @@ def enlarge(x, filters, name, how, bias=False, norm=True):
     if how == "nearest":
         x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
         return conv_norm_relu(x, filters, name, bias=bias, norm=norm)
-    raise ValueError(f"upsample must be 'transpose', 'bilinear' or 'nearest', got {how!r}")
+    raise UserError(f"upsample must be 'transpose', 'bilinear' or 'nearest', got {how!r}")
 
 
 def attention_gate(skip, deep, name):

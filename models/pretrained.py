@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from utils.errors import UserError
+
 
 def pretrained(application, network, weights, **options):
     """Build an encoder of keras.applications, without its top, with the weights asked for.
@@ -12,7 +14,7 @@ def pretrained(application, network, weights, **options):
         weights: "imagenet", "none" or a file of Keras weights of that encoder without its top.
         options: further arguments of `application`, such as `input_tensor`.
 
-    Raises: FileNotFoundError; ValueError if the file or the input's channels do not fit; ConnectionError if the
+    Raises: FileNotFoundError; UserError if the file or the input's channels do not fit; ConnectionError if the
         ImageNet weights cannot be fetched.
     """
     title = application.__name__
@@ -23,10 +25,10 @@ def pretrained(application, network, weights, **options):
     try:
         return application(include_top=False, weights=weights, **options)
     except ValueError as error:
-        raise ValueError(f"{network}: the weights {weights!r} do not fit {title} on this input: {error}") from error
+        raise UserError(f"{network}: the weights {weights!r} do not fit {title} on this input: {error}") from error
     except Exception as error:  # Keras raises the bare class when a download fails
         if weights != "imagenet":
-            raise ValueError(f"{network}: {weights} is damaged, or no file of Keras weights: {error}") from error
+            raise UserError(f"{network}: {weights} is damaged, or no file of Keras weights: {error}") from error
         raise ConnectionError(
             f"{network}: the ImageNet weights of {title} cannot be fetched ({error}); train from random weights with "
             "--weights none, or name a file of Keras weights (without top) with --weights FILE"

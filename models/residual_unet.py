@@ -12,7 +12,7 @@ def residual_unet(input_shape, classes=1, width=64, depth=4, upsample="transpose
     """U-Net with a residual block a level and concat(skip, enlarged).
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 2**depth, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 2**depth, else UserError.
         classes: channels of the output.
         width: channels of the first level, doubled from level to level.
         depth: number of twofold reductions.

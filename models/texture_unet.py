@@ -13,6 +13,7 @@ from keras import ops
 
 from models import layers
 from models.unet import u_levels
+from utils.errors import UserError
 
 DEVIATIONS = (0.7, 1.0, 1.4, 2.0)  # of the Gaussians, in pixels
 RADIUS = 6  # of the filters, in pixels: three of the largest deviations
@@ -31,13 +32,13 @@ class TextureEnergy(keras.layers.Layer):
     reduction to a quarter. What is above 0 and what below is averaged around each place, bright grain and dark grain
     apart. No weights.
 
-    Raises: ValueError where H or W is no multiple of 4 or below 28.
+    Raises: UserError where H or W is no multiple of 4 or below 28.
     """
 
     def build(self, shape):
         if any(n % REDUCTION or n // REDUCTION <= RADIUS for n in shape[1:3]):
             given = f"{shape[1]} x {shape[2]}"
-            raise ValueError(f"texture wants height and width in multiples of 4 from 28 on, got {given}")
+            raise UserError(f"texture wants height and width in multiples of 4 from 28 on, got {given}")
         self.filters = band_filters()
 
     def energies(self, light, window, step):
@@ -75,7 +76,7 @@ def texture_unet(input_shape, classes=1, width=32, depth=3, name="texture_unet")
     """U-Net on colours and texture energies at a quarter of the image's size.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 4 · 2**depth, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 4 · 2**depth, else UserError.
         classes: channels of the output.
         width: channels of the first level, doubled from level to level.
         depth: number of twofold reductions within the U-Net.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models import torch_names
+from utils.errors import UserError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training code keeps a state dictionary
 PREFIXES = ("module.", "model.", "net.")  # what wrapping a network in another module puts before every name
@@ -42,7 +43,7 @@ def load(model, path):
 
     Returns: int, how many tensors were taken.
 
-    Raises: FileNotFoundError; ImportError without PyTorch or safetensors; ValueError that lists tensors without a
+    Raises: FileNotFoundError; ImportError without PyTorch or safetensors; UserError that lists tensors without a
         place, weights without a tensor, and shapes that differ.
     """
     tensors = read(path)
@@ -54,7 +55,7 @@ def load(model, path):
         ours = {name: v for name, v in ours.items() if re.match(layers, name)}
     elif network not in torch_names.RULES or network == "as_net":
         known = sorted(set(torch_names.RULES) - {"as_net"})
-        raise ValueError(
+        raise UserError(
             f"{path}: no PyTorch names are known for {network!r}; known are {', '.join(known)}, and torchvision's "
             "VGG16 (for as_net) and ConvNeXt-Tiny (for attributes_convnext_unet)"
         )
@@ -83,7 +84,7 @@ def find_places(model, tensors, ours, path):
     }
     if any(problems.values()):
         report = "; ".join(f"{title}: {listing(names)}" for title, names in problems.items() if names)
-        raise ValueError(
+        raise UserError(
             f"{path} does not fit {model.name}: {report}. Build the network with the options that the file was trained "
             "with (classes, width, upsample, …)"
         )
@@ -114,7 +115,7 @@ def read(path):
     tensors = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     if not tensors:
-        raise ValueError(f"{path} holds no tensors: expected a state dictionary, {{name: tensor}}")
+        raise UserError(f"{path} holds no tensors: expected a state dictionary, {{name: tensor}}")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): array for name, array in tensors.items()}
@@ -129,7 +130,7 @@ def read_safetensors(path):
     try:
         return {name: array.astype(np.float32) for name, array in load_file(path).items()}
     except Exception as error:  # safetensors raises a class of its own that is no ValueError
-        raise ValueError(f"{path} is no file of safetensors that NumPy can read: {error}") from error
+        raise UserError(f"{path} is no file of safetensors that NumPy can read: {error}") from error
 
 
 def read_torch(path):
@@ -142,8 +143,8 @@ def read_torch(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises whatever the file provokes
-        raise ValueError(f"{path} is no state dictionary that torch.load(weights_only=True) reads: {error}") from error
+        raise UserError(f"{path} is no state dictionary that torch.load(weights_only=True) reads: {error}") from error
     state = next((state[key] for key in WRAPPERS if isinstance(state, dict) and key in state), state)
     if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}: expected a state dictionary, {{name: tensor}}")
+        raise UserError(f"{path} holds a {type(state).__name__}: expected a state dictionary, {{name: tensor}}")
     return {name: value.detach().float().numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}

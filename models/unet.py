@@ -19,7 +19,7 @@ def unet(
     """U-Net with two convolutions a level.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 2**depth, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 2**depth, else UserError.
         classes: channels of the output.
         width: channels of the first level, doubled from level to level.
         depth: number of twofold reductions.

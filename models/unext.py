@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from models import layers
+from utils.errors import UserError
 
 WIDTHS = (16, 32, 128, 160, 256)  # of the table of results; section 2 names a wider one
 CONV_STAGES = 3  # the other stages are tokenized MLPs
@@ -93,16 +94,16 @@ def unext(input_shape, classes=1, widths=WIDTHS, name="unext"):
     """UNeXt: three convolutional and two tokenized MLP stages, a decoder in mirror image, skips that are added.
 
     Args:
-        input_shape: (H, W, C); H and W multiples of 32, else ValueError.
+        input_shape: (H, W, C); H and W multiples of 32, else UserError.
         classes: channels of the output.
-        widths: channels of the five stages, else ValueError.
+        widths: channels of the five stages, else UserError.
         name: name of the model.
 
     Returns: keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes).
     """
     shape = layers.check_size(input_shape, 32, name)
     if len(widths) != len(WIDTHS):
-        raise ValueError(f"{name}: widths must be {len(WIDTHS)} numbers such as {WIDTHS}, got {widths}")
+        raise UserError(f"{name}: widths must be {len(WIDTHS)} numbers such as {WIDTHS}, got {widths}")
     inputs = x = keras.Input(shape, name="image")
     # 1. encoder: stage i at H/2^i, W/2^i, numbered from 1
     skips = []

@@ -23,10 +23,11 @@ import numpy as np
 
 import model
 import runs
+from utils.errors import UserError
 from utils.files import replacing
 
 KEPT = 2  # checkpoints
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError, OSError, NotImplementedError,
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, UserError, KeyError, EOFError, OSError, NotImplementedError,
           RuntimeError)  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def load(folder, which="last"):
     which: last, or previous: the one before, after which the last one is removed.
 
     Raises:
-        FileNotFoundError, ValueError: there is none, or it is damaged.
+        FileNotFoundError, UserError: there is none, or it is damaged.
     """
     there = files(folder)
     if len(there) < (2 if which == "previous" else 1):
@@ -84,7 +85,7 @@ def load(folder, which="last"):
         state, variables = _read(path)
     except DAMAGE as error:
         remedy = "go on from the one before with --resume previous" if path != there[0] else "start another --run"
-        raise ValueError(f"{path} is damaged ({error}): {remedy}") from None
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from None
     if which == "previous":
         there[-1].unlink()
     return state, variables
@@ -104,21 +105,21 @@ def _read(path):
 
 
 def check(state, settings, data):
-    """ValueError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
+    """UserError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
     before, now = state["settings"], dataclasses.asdict(settings)
     for name in now:
         if name in before and before[name] != now[name]:
-            raise ValueError(
+            raise UserError(
                 f"run '{settings.run}' was trained with {name} {before[name]}, now it is {now[name]}: resume with the "
                 "same settings, or start another --run"
             )
     if state["data"] != data:
-        raise ValueError(
+        raise UserError(
             f"'{settings.data}' does not hold the images that run '{settings.run}' was trained on: resume with them "
             "or start another --run"
         )
     if state["finished"]:
-        raise ValueError(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
+        raise UserError(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
 
 
 def read(variables):
@@ -127,10 +128,10 @@ def read(variables):
 
 
 def assign(variables, values, what):
-    """Give variables their values; ValueError where they do not belong to them."""
+    """Give variables their values; UserError where they do not belong to them."""
     shapes = [tuple(v.shape) for v in variables], [v.shape for v in values]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"the checkpoint's {what} are not those of the network: it was made by another version")
+        raise UserError(f"the checkpoint's {what} are not those of the network: it was made by another version")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -148,13 +149,13 @@ def fingerprint(splits, few=16):
 def take_over(network, source):
     """Begin with the weights of another run: those of the same name and shape. Says what was not taken.
 
-    source: name of a run in checkpoint_best/, or a .keras file. ValueError where nothing fits.
+    source: name of a run in checkpoint_best/, or a .keras file. UserError where nothing fits.
     """
     file = Path(source) if Path(source).suffix == ".keras" else runs.find(source) / "model.keras"
     theirs = {weight.path: weight for weight in model.load(file).weights}
     fits = [w for w in network.weights if w.path in theirs and theirs[w.path].shape == w.shape]
     if not fits:
-        raise ValueError(f"{file}: none of its {len(theirs)} weights has name and shape of one of {network.name}'s")
+        raise UserError(f"{file}: none of its {len(theirs)} weights has name and shape of one of {network.name}'s")
     for weight in fits:
         weight.assign(theirs[weight.path].numpy())
     print(f"{len(fits)} of {len(network.weights)} weights from {file}")

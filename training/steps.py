@@ -17,6 +17,7 @@ import metrics
 import model
 from compute import precision, replicas
 from training import optimizers
+from utils.errors import UserError
 
 
 def build(network, settings, strategy):
@@ -181,7 +182,7 @@ class JaxLoop:
         tensorflow |= {f"--freeze_epochs {settings.freeze_epochs}": settings.freeze_epochs > 0}
         tensorflow |= {settings.model: hasattr(network, "deploy")}
         for what in (name for name, wanted in tensorflow.items() if wanted):
-            raise ValueError(f"{what} needs Keras's TensorFlow backend, not {keras.backend.backend()}")
+            raise UserError(f"{what} needs Keras's TensorFlow backend, not {keras.backend.backend()}")
         self.network = self.judged = network
         self.optimizers = [network.optimizer]
         self.logs = {}

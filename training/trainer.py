@@ -19,6 +19,7 @@ import pipeline
 from compute import devices
 from training import checkpoints, optimizers, steps
 from training.logger import HIGHER_IS_BETTER, Average, Recorder
+from utils.errors import UserError
 
 CHECK = 10  # steps between two looks at the loss
 COUNTS = ("wait", "best", "cooldown_counter")  # what Keras's callbacks remember
@@ -53,7 +54,7 @@ class Training:
         self.steps = pipeline.steps_per_epoch(splits["train"], settings)  # an epoch
         self.loop = steps.build(network, settings, strategy)
         if launch.save_every and not self.loop.within_epochs:
-            raise ValueError("--save_every needs Keras's TensorFlow backend")
+            raise UserError("--save_every needs Keras's TensorFlow backend")
         self.average = Average(network, settings.ema) if settings.ema else None
         self.callbacks = callbacks(settings)
         self.validation = pipeline.evaluation(splits["val"], settings)
@@ -159,14 +160,14 @@ class Training:
         return Stopped(f"stopped and saved after {where}: go on with the same command and --resume")
 
     def look(self, losses, progress):
-        """Read the losses since the last look: ValueError where one is not finite; whether to stop."""
+        """Read the losses since the last look: UserError where one is not finite; whether to stop."""
         values = np.array([np.asarray(one) for one in losses])  # (steps, 2)
         bad = np.flatnonzero(~np.isfinite(values[:, 0]))
         if bad.size:
             step = self.step - len(values) + int(bad[0])
             names = ", ".join(pipeline.batch_ids(self.splits["train"], self.settings, step))
             last = checkpoints.files(self.folder)
-            raise ValueError(
+            raise UserError(
                 f"epoch {step // self.steps + 1}, step {step % self.steps + 1} of {self.steps}: the loss is "
                 f"{values[bad[0], 0]}; its images: {names}; last good checkpoint: {last[-1] if last else 'none'}. "
                 "Lower --learning_rate or limit the gradients (--clip 1) in another --run"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from utils.errors import UserError
+
 SIZE = 256  # pixels of a side at scale 1
 SAME = ("epochs", "batch_size", "weight_decay")  # keys that mean what ours of this name do
 ALSO_OURS = (*SAME, "model", "optimizer", "momentum", "init")
@@ -48,7 +50,7 @@ def translated(argv):
     Prints a line `old: value -> new: value` for each key, and what the study does that its keys do not say.
 
     Raises:
-        ValueError: a value has no counterpart; the message names it.
+        UserError: a value has no counterpart; the message names it.
     """
     argv = [part for one in argv for part in (one.split("=", 1) if one.startswith("--config=") else [one])]
     for place, (option, file) in enumerate(list(itertools.pairwise(argv)), start=1):
@@ -122,7 +124,7 @@ def _kind(key, value):
     """What one of the values of KINDS becomes."""
     found = KINDS[key].get(value) if isinstance(value, bool | str) else None
     if found is None:
-        raise ValueError(f"{key}: {_shown(value)} has no counterpart; there are: {', '.join(map(_shown, KINDS[key]))}")
+        raise UserError(f"{key}: {_shown(value)} has no counterpart; there are: {', '.join(map(_shown, KINDS[key]))}")
     return found
 
 
@@ -130,7 +132,7 @@ def _load(value):
     if value in (False, "none", ""):
         return {}, ""
     if value is True or str(value).endswith((".pth", ".pt", ".safetensors")):
-        raise ValueError(
+        raise UserError(
             f"load: {_shown(value)} has no counterpart; name a run or a .keras file, which `python model.py import` "
             "makes of PyTorch's weights"
         )
@@ -144,7 +146,7 @@ def _number(key, value):
             raise ValueError
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{key}: {_shown(value)} has no counterpart; expected a number") from None
+        raise UserError(f"{key}: {_shown(value)} has no counterpart; expected a number") from None
     return int(number) if number == int(number) else number
 
 

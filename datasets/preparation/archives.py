@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from imaging.decode import SUFFIXES
+from utils.errors import UserError
 
 MAX_BYTES = 500_000_000  # of one picture file; an archive entry may claim any size
 
@@ -35,9 +36,9 @@ class File:
         return self.path.stem
 
     def read(self):
-        """The file's bytes. ValueError: absurdly large, or damaged (without the file's name: the caller adds it)."""
+        """The file's bytes. UserError: absurdly large, or damaged (without the file's name: the caller adds it)."""
         if self.size > MAX_BYTES:
-            raise ValueError(f"a file of {self.size:,} bytes, more than the {MAX_BYTES:,} accepted for one picture")
+            raise UserError(f"a file of {self.size:,} bytes, more than the {MAX_BYTES:,} accepted for one picture")
         return self.load()
 
 
@@ -58,7 +59,7 @@ def open_folder(parent, name):
 def open_archive(parent, name):
     """The pictures in PARENT/NAME.zip, in order of their paths; None if there is no such archive.
 
-    ValueError: not a zip archive (or cut off), or an entry whose path is absolute or leads out of the archive.
+    UserError: not a zip archive (or cut off), or an entry whose path is absolute or leads out of the archive.
     """
     path = Path(parent) / f"{name}.zip"
     if not path.is_file():
@@ -66,12 +67,12 @@ def open_archive(parent, name):
     try:
         archive = zipfile.ZipFile(path)  # stays open: the files read from it, from several threads
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no whole zip archive ({error}); delete it and download it again") from None
+        raise UserError(f"{path} is no whole zip archive ({error}); delete it and download it again") from None
     files = []
     for entry in archive.infolist():
         inside = PurePosixPath(entry.filename.replace("\\", "/"))
         if inside.is_absolute() or ".." in inside.parts or PureWindowsPath(entry.filename).drive:
-            raise ValueError(f"{path} holds an unsafe path, '{entry.filename}'; download the official archive again")
+            raise UserError(f"{path} holds an unsafe path, '{entry.filename}'; download the official archive again")
         if not entry.is_dir() and _is_picture(inside):
             files.append(File(inside, f"{path}/{inside}", entry.file_size, entry.CRC, _reader(archive, entry)))
     return sorted(files, key=lambda file: file.path)
@@ -82,7 +83,7 @@ def _reader(archive, entry):
         try:
             return archive.read(entry)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"damaged inside the archive ({error}); download the archive again") from None
+            raise UserError(f"damaged inside the archive ({error}); download the archive again") from None
 
     return read
 

@@ -2,12 +2,12 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 from datasets import synthetic
 from datasets.preparation import download
 from datasets.preparation.prepare import describe, prepare
+from utils.errors import UserError
 
 
 def size(text):
@@ -62,7 +62,7 @@ def fetched(declarations, args):
     archives = Path(args.root) / "archives"
     for one in declarations:
         if not one.archives:
-            raise ValueError(f"{one.title}: to be had by hand only, from {one.homepage}")
+            raise UserError(f"{one.title}: to be had by hand only, from {one.homepage}")
         download.fetch(one.archives, archives, args.mirror)
     return archives
 
@@ -75,13 +75,3 @@ def run(declarations, args, **division):
     if not written:
         print("nothing changed since the arrays were prepared")
     print("\n".join(describe(meta, args.root)))
-
-
-def exit_with_message(main):
-    """Run a script's main; errors of the user become one line and a status, without a traceback."""
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; what was prepared before is untouched")

@@ -20,6 +20,8 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
+from utils.errors import UserError
+
 TRIES = 5  # connections in a row that bring nothing new before giving up
 PAUSE = 1.0  # seconds before the second try, doubled for each further one
 TIMEOUT = (10, 60)  # seconds: to connect, between two pieces of data
@@ -31,7 +33,7 @@ def fetch(archives, folder, mirror=None):
     """Download those of `archives` (declaration.Archive) that `folder` does not hold yet, and verify all.
 
     mirror: address of a folder to take them from instead of the official one.
-    ValueError: wrong size, wrong sum, or not a zip archive. OSError: no connection, not found, disk full.
+    UserError: wrong size, wrong sum, or not a zip archive. OSError: no connection, not found, disk full.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +144,7 @@ def _attempt(url, part, expected):
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
         if expected and total and total != expected:
-            raise ValueError(f"{url}: the server offers {total:,} bytes, expected {expected:,}; not downloaded")
+            raise UserError(f"{url}: the server offers {total:,} bytes, expected {expected:,}; not downloaded")
         _save(response, part, have, total, expected)
     return total is None or _size(part) == total
 
@@ -186,7 +188,7 @@ def _verify(path, archive, checksum, url):
     if path.suffix == ".part":
         path.unlink()
         problem += "; what was received is deleted"
-    raise ValueError(f"{path.parent / archive.name} {problem}: download it again from {url}")
+    raise UserError(f"{path.parent / archive.name} {problem}: download it again from {url}")
 
 
 def _digest(path, algorithm):

@@ -12,6 +12,7 @@ from datasets.declaration import find_pairs
 from datasets.preparation import archives as archive_files
 from datasets.preparation import load_pairs, splits
 from datasets.preparation.near_duplicates import groups
+from utils.errors import UserError
 
 FOLDS = 10  # of which one is for test and one for val: 80/10/10
 SHOWN = 20  # of the bad files in an error, or in the summary of a split
@@ -55,7 +56,7 @@ class Listed:
         same = groups(np.array(prints), lesions)
         kinds, different = "near-copies", len(np.unique(same))
         if different < 3 or fold > different:
-            raise ValueError(
+            raise UserError(
                 f"{self.declaration.title}: {different} images that are not {kinds} are too few for fold {fold} of "
                 f"{folds}; add some, or say yourself which are train, val and test (datasets/folder.py)"
             )
@@ -79,7 +80,7 @@ class Listed:
         for pair, result in tqdm(results, "look", len(self.pairs["all"]), unit="image", disable=None):
             try:
                 loaded = result.result()
-            except ValueError as error:
+            except UserError as error:
                 if on_error == "stop":
                     raise
                 self.problems["all"].append(str(error))
@@ -113,21 +114,21 @@ def _nothing(declaration, place):
 
 
 def check(sets):
-    """ValueError that lists the files of several `Listed` that do not pair, if there are any."""
+    """UserError that lists the files of several `Listed` that do not pair, if there are any."""
     problems = [message for one in sets for found in one.problems.values() for message in found]
     if len(problems) > 1:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         listed = "\n  ".join([*problems[:SHOWN], *more])
-        raise ValueError(f"{len(problems)} files do not pair (--on-error skip leaves such files out):\n  {listed}")
+        raise UserError(f"{len(problems)} files do not pair (--on-error skip leaves such files out):\n  {listed}")
     if problems:
-        raise ValueError(f"{problems[0]} (--on-error skip leaves such files out)")
+        raise UserError(f"{problems[0]} (--on-error skip leaves such files out)")
 
 
 def join(sets):
     """(split -> pairs of all `sets`, notes): an image that two sets have in the same split is kept once.
 
     Images are the same if their ISIC ids are; those that two sets have in different splits are told in a note.
-    ValueError: two images have the same name, which is no ISIC id.
+    UserError: two images have the same name, which is no ISIC id.
     """
     joined, seen, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
     for one in sets:
@@ -137,7 +138,7 @@ def join(sets):
                 first = seen.setdefault(pair.id, (name, split))
                 if first[0] != name:
                     if not pair.id.startswith("ISIC_"):
-                        raise ValueError(f"{first[0]} and {name} both have an image {pair.id}: rename one of them")
+                        raise UserError(f"{first[0]} and {name} both have an image {pair.id}: rename one of them")
                     shared[(*first, name, split)] += 1
                 if first[0] == name or first[1] != split:
                     joined.setdefault(split, []).append(pair)

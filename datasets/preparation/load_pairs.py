@@ -11,6 +11,7 @@ import numpy as np
 
 from datasets.preparation.near_duplicates import fingerprint
 from imaging import decode
+from utils.errors import UserError
 
 MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
 
@@ -26,7 +27,7 @@ class Loaded(NamedTuple):
 
 
 def load(pair, size):
-    """The `Loaded` of a declaration.Pair. size: (H, W) in pixels. ValueError: a bad file; the message names it."""
+    """The `Loaded` of a declaration.Pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
     image, source = read(pair.image, decode.image, size)
     mask, anti_aliased = load_masks(pair, size, source) if pair.masks is not None else (None, False)
     return Loaded(image, mask, source, anti_aliased, fingerprint(image))
@@ -48,11 +49,11 @@ def load_masks(pair, size, source):
 
 
 def read(file, function, *arguments):
-    """function(bytes of a source.File, *arguments). ValueError: a bad file; the message names it."""
+    """function(bytes of a source.File, *arguments). UserError: a bad file; the message names it."""
     try:
         return function(file.read(), *arguments)
-    except ValueError as error:
-        raise ValueError(f"{file.label}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{file.label}: {error}") from None
 
 
 def in_order(function, items):

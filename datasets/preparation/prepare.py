@@ -12,6 +12,7 @@ from datasets.declaration import Declaration
 from datasets.preparation import load_pairs
 from datasets.preparation.find_pairs import SHOWN, Listed, anywhere, check, fingerprint, join
 from datasets.preparation.near_duplicates import Watch
+from utils.errors import UserError
 
 REVISION = 2  # of the preparation: raise it when the same files would give other arrays
 
@@ -26,7 +27,7 @@ def prepare(declarations, root, size, archives=None, on_error="stop", folders=No
     drop_leaks: leave training images out that are near-copies of val or test images (copies.py).
     division: seed, folds and fold of listing.Listed.divide, for sets without official splits.
     Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
-    FileNotFoundError: nothing to prepare. ValueError: a bad file, or data sets that do not go together. OSError: disk
+    FileNotFoundError: nothing to prepare. UserError: a bad file, or data sets that do not go together. OSError: disk
     full. What was there before then stays.
     """
     # 1. what there is
@@ -38,7 +39,7 @@ def prepare(declarations, root, size, archives=None, on_error="stop", folders=No
     if on_error == "stop":
         check(sets)
     if "folds" in division and not any("all" in one.pairs for one in sets):
-        raise ValueError(f"{declarations[0].title} has official splits: --folds is for data sets without")
+        raise UserError(f"{declarations[0].title} has official splits: --folds is for data sets without")
     # 2. is it done?
     mark = fingerprint(sets, (REVISION, *size, on_error, drop_leaks, sorted(division.items())))
     if meta := _up_to_date(root, mark):
@@ -61,7 +62,7 @@ def prepare(declarations, root, size, archives=None, on_error="stop", folders=No
         meta |= _write(writer, pairs, problems, on_error, drop_leaks)
         if not any(part["images"] for part in meta["summary"].values()):
             skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
-            raise ValueError(f"no image is left, all were skipped: {skipped[0]}")
+            raise UserError(f"no image is left, all were skipped: {skipped[0]}")
     return arrays.read_meta(root), True
 
 
@@ -69,12 +70,12 @@ def _check_classes(declarations):
     for one in declarations[1:]:
         if one.classes != declarations[0].classes:
             both = " and ".join(f"{d.name} has {', '.join(d.classes)}" for d in (declarations[0], one))
-            raise ValueError(f"only data sets with the same classes go together; {both}")
+            raise UserError(f"only data sets with the same classes go together; {both}")
 
 
 def _up_to_date(root, mark):
     """The contents of meta.json if arrays of this mark are there, and whole; else None."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(FileNotFoundError, UserError):
         meta = arrays.read_meta(root)
         if meta.get("fingerprint") == mark:
             for split in meta["counts"]:
@@ -122,7 +123,7 @@ def _write_split(writer, split, pairs, problems, on_error, watch, drop):
     for pair, result in tqdm(results, split, len(pairs), unit="image", disable=None):
         try:
             loaded = result.result()
-        except ValueError as error:
+        except UserError as error:
             if on_error == "stop":
                 raise
             skipped.append(str(error))

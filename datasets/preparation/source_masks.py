@@ -11,6 +11,7 @@ from datasets import registry
 from datasets.preparation.find_pairs import Listed
 from datasets.preparation.load_pairs import load_masks
 from datasets.split import RECORDS
+from utils.errors import UserError
 
 
 def source_masks(root, split):
@@ -18,7 +19,7 @@ def source_masks(root, split):
 
     root: prepared folder. The function takes an int and returns uint8 (height, width, classes) of {0, 1}, as large as
     the mask's file. What can be told beforehand is raised here, what concerns one file by the function.
-    ValueError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
+    UserError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
     """
     if str(root).startswith(RECORDS):
         from datasets import tfds_records
@@ -27,7 +28,7 @@ def source_masks(root, split):
     meta = prepared_arrays.read_meta(root)
     arrays = prepared_arrays.open_split(root, split)
     if arrays.masks is None:
-        raise ValueError(f"the {split} split of '{root}' has no masks: prepare it with its ground truth")
+        raise UserError(f"the {split} split of '{root}' has no masks: prepare it with its ground truth")
     if "source" not in meta:
         raise FileNotFoundError(f"'{root}' does not tell where its masks came from: prepare it from the originals")
     files = {}  # id -> Pair

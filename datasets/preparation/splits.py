@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.preparation import near_duplicates
+from utils.errors import UserError
 
 
 def folds(areas, groups, count, seed):
@@ -41,7 +42,7 @@ def held_out(split, share, seed):
     """bool (N,): `share` of the images of a split.Split with masks, at least one, to validate on.
 
     Near-copies stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
-    takes one. Every image is read once. ValueError: all images are alike.
+    takes one. Every image is read once. UserError: all images are alike.
     """
     prints, areas = [], []
     for start in range(0, len(split.ids), 64):
@@ -49,7 +50,7 @@ def held_out(split, share, seed):
         areas += [mask.mean() for mask in split.masks[start : start + 64]]
     group, order = _by_area(areas, near_duplicates.groups(np.array(prints)))
     if len(order) < 2:
-        raise ValueError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
+        raise UserError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
     count = min(max(1, round(share * len(order))), len(order) - 1)
     rng = np.random.default_rng(seed)
     return np.isin(group, [rng.choice(part) for part in np.array_split(order, count)])
@@ -58,7 +59,7 @@ def held_out(split, share, seed):
 def read_lesions(table, place):
     """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
 
-    ValueError: the file is no such table.
+    UserError: the file is no such table.
     """
     if table is None:
         return {}
@@ -71,7 +72,7 @@ def read_lesions(table, place):
             try:
                 return {row[image]: row[lesion] for row in rows}
             except (KeyError, UnicodeDecodeError, csv.Error) as error:
-                raise ValueError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+                raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
     return {}
 
 
