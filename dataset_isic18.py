@@ -24,8 +24,9 @@ For the other data sets see `python -m datasets`.
 import argparse
 
 from datasets import isic2018, synthetic
-from datasets.preparation.command_line import add_arguments, draw, positive, run
+from datasets.preparation.command_line import add_arguments, draw, run
 from utils import errors
+from utils.arguments import positive
 
 
 def parse_arguments(argv):

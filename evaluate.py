@@ -61,12 +61,12 @@ import numpy as np
 import model
 import runs
 from datasets.arrays import open_split
-from datasets.preparation.command_line import positive
 from datasets.preparation.source_masks import source_masks
 from evaluation import compare, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference import probabilities
 from utils import errors
+from utils.arguments import positive
 from utils.errors import UserError
 
 # === What is scored ===

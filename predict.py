@@ -47,10 +47,10 @@ import model
 import pipeline
 import runs
 from datasets.isic2018 import ATTRIBUTES
-from datasets.preparation.command_line import positive
 from imaging import files, hair_removal, mask_files, mask_shape
 from inference import probabilities as inference_probabilities
 from utils import errors
+from utils.arguments import positive
 from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order

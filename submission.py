@@ -34,9 +34,9 @@ import runs
 from datasets.arrays import open_split
 from datasets.isic2018 import ATTRIBUTES
 from datasets.preparation import archives, load_pairs
-from datasets.preparation.command_line import positive
 from imaging import decode, mask_files
 from utils import errors
+from utils.arguments import positive
 from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order

@@ -40,11 +40,11 @@ import pandas as pd
 import runs
 from datasets.arrays import open_split, read_meta
 from datasets.class_statistics import class_shares
-from datasets.preparation.command_line import positive
 from figures import classes as class_figures
 from figures import style
 from imaging import files
 from utils import errors
+from utils.arguments import positive
 from utils.errors import UserError
 
 

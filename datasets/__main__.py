@@ -25,10 +25,11 @@ datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@1
 import argparse
 
 from datasets import folder
-from datasets.preparation.command_line import add_arguments, draw, fetched, names, positive, run
+from datasets.preparation.command_line import add_arguments, draw, fetched, run
 from datasets.preparation.find_pairs import FOLDS
 from datasets.registry import TABLE
 from utils import errors
+from utils.arguments import names, positive
 
 
 def listing():

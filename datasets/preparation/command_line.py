@@ -1,37 +1,12 @@
 """The command line that dataset_isic18.py and `python -m datasets` share."""
 
-import argparse
-import re
 from pathlib import Path
 
 from datasets import synthetic
 from datasets.preparation import download
 from datasets.preparation.prepare import describe, prepare
+from utils.arguments import size
 from utils.errors import UserError
-
-
-def size(text):
-    """(height, width) in pixels from "192x256"."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    found = match and (int(match[1]), int(match[2]))
-    if not found or min(found) < 8 or max(found) > 8192:
-        raise argparse.ArgumentTypeError(f"'{text}': expected HEIGHTxWIDTH in pixels, such as 192x256, from 8 to 8192")
-    return found
-
-
-def positive(text):
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a whole number of at least 1")
-    return int(text)
-
-
-def names(text):
-    """["a", "b"] from "a,b"."""
-    found = [name.strip() for name in text.split(",")]
-    if not all(re.fullmatch(r"\w[\w -]*", name) for name in found) or len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"'{text}': expected different names with commas between")
-    return found
 
 
 def add_arguments(parser, root):
