@@ -2,11 +2,11 @@
 
     python evaluate.py                                   # the newest run, validation images
     python evaluate.py --run isic18_cpu --split test
-    python evaluate.py --run isic18_cpu --split test --no-tta --no-clean    # the bare network, whatever the run says
+    python evaluate.py --run isic18_cpu --split test --no_tta --no_clean    # the bare network, whatever the run says
     python evaluate.py --run isic18_cpu --split test --threshold best       # the best threshold on validation
     python evaluate.py --run attributes_cpu --split test --threshold challenge      # of attributes: best for their sum
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
-    python evaluate.py --run isic18_adstnet --split test --output head      # the map of AdSTNet's head, for once
+    python evaluate.py --run isic18_adstnet --split test --part head        # the map of AdSTNet's head, for once
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
     python evaluate.py --compare unet as_net unet+as_net # scored runs side by side, with paired intervals
     python evaluate.py --masks DIR --truth DIR --task 1 --run theirs        # mask files of any tool
@@ -24,7 +24,7 @@ Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of t
     predictions/RUN/<id>_segmentation.png     masks, 0 and 255
 
 and beside the run its scores and, from validation images, its best thresholds, in run.json and the model card. What
-the head of AdSTNet gives, --output head, is scored under the name RUN_head and not kept with the run.
+the head of AdSTNet gives, --part head, is scored under the name RUN_head and not kept with the run.
 
 Scoring is done at the size of the true mask files: probabilities are resized bilinearly, then thresholded and cleaned.
 `--at network` does it at the size of the prepared arrays, which needs no original files. There are two kinds of scores.
@@ -64,9 +64,10 @@ from datasets.arrays import open_split
 from datasets.preparation.source_masks import source_masks
 from evaluation import compare, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
-from inference import probabilities
+from inference import arguments
+from inference.predictor import check_fit
 from utils import errors
-from utils.arguments import positive
+from utils.arguments import snake_case
 from utils.errors import UserError
 
 # === What is scored ===
@@ -75,10 +76,10 @@ from utils.errors import UserError
 def load(folder, part):
     """The network of a run: "backbone" is what it deploys, "head" the binary map of the head it was trained with."""
     if part == "backbone":
-        return model.load(folder / "model.keras")
+        return model.load(runs.network_file(folder))
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
     if network is None or not isinstance(network.output, dict):
-        raise UserError(f"run '{folder.name}' was not trained with a head: score it with --output backbone")
+        raise UserError(f"run '{runs.name_of(folder)}' was not trained with a head: score it with --part backbone")
     return keras.Model(network.input, network.output["binary"], name=network.name)
 
 
@@ -116,15 +117,16 @@ def evaluate(
     changes = {"data": data, "tta": tta, "clean": clean}
     changes = {name: value for name, value in changes.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
-    first, name = settings[0], "+".join(folder.name for folder in folders) + ("_head" if part == "head" else "")
+    first = settings[0]
+    name = "+".join(map(runs.name_of, folders)) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
     if threshold in runs.CHOSEN and len(folders) > 1:
         raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
     wanted = first.threshold if threshold is None else threshold
-    chosen = runs.thresholds(folders[0].name, runs.facts(folders[0]), images.classes, wanted)
+    chosen = runs.thresholds(runs.name_of(folders[0]), runs.facts(folders[0]), images.classes, wanted)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
-        probabilities.check_fit(network, images, first.data)
+        check_fit(network, images, first.data)
     options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
 
     # 2. predict, count
@@ -149,7 +151,7 @@ def evaluate(
 
     values = dataclasses.asdict(first)
     text = write_results.write(output, result, scored, table, images.ids, images.classes, values, samples)
-    if len(folders) == 1 and part == "backbone":
+    if len(folders) == 1 and folders[0].is_dir() and part == "backbone":  # in a file alone nothing is noted
         remember(folders[0], result, images.classes, own_data=data in (None, runs.settings(folders[0]).data))
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
@@ -195,18 +197,17 @@ def evaluate_masks(masks, truth, task, run, boundary=False):
 def parser():
     parser = argparse.ArgumentParser(description="Score a trained run on one split of prepared arrays.")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    arguments.add_run(which)
     which.add_argument("--runs", metavar="A,B,…", help="several runs: the mean of their probabilities is scored")
     parser.add_argument("--split", default="val", help="train, val (default) or test")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")
-    parser.add_argument("--threshold", type=runs.threshold, help="a number, best or challenge (default: the run's)")
-    parts = {"dest": "part", "choices": ("backbone", "head"), "default": "backbone"}
-    parser.add_argument("--output", **parts, help="whose map, where a network was trained with a head (AdSTNet)")
-    parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
-    flag = {"action": argparse.BooleanOptionalAction, "default": None}
-    parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
-    parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
+    arguments.add_masks(parser)
+    parts = ("backbone", "head")
+    text = "whose map, where a network was trained with a head (AdSTNet)"
+    parser.add_argument("--part", choices=parts, default="backbone", help=text)
+    older = {"dest": "part", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}  # the older name of --part
+    parser.add_argument("--output", choices=parts, **older)
     parser.add_argument("--boundary", action="store_true", help="also measure how far outlines lie apart")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="put scored runs side by side")
     parser.add_argument("--masks", type=Path, help="folder of mask files to score, with --truth, --task and --run")
@@ -217,9 +218,9 @@ def parser():
 
 @errors.in_one_line()
 def main(argv=None):
-    given = parser().parse_args(argv)
+    given = parser().parse_args(snake_case(argv))
     if given.compare:
-        print(compare.compare(given.compare), end="")
+        print(compare.compare([runs.name_of(run) for run in given.compare]), end="")
     elif given.masks or given.truth:
         if not (given.masks and given.truth and given.run):
             raise UserError("mask files need all of --masks DIR, --truth DIR and --run NAME")

@@ -1,13 +1,15 @@
 """What a trained run is on disk: checkpoint_best/RUN/ with its network, settings and facts.
 
-model.keras      the network of the best epoch, without optimiser: what is evaluated, used and handed on
+model.keras      the network of the best epoch, without optimizer: what is evaluated, used and handed on
 settings.yaml    the settings it was trained with
 run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores and the best thresholds
 README.md        the model card (evaluation/model_card.py)
 
 model.keras also holds the settings and the facts but the scores inside, as the comment of the zip file that it is
-(`seal`), so that handed on alone it still says how to use it; `settings` and `facts` read them from there if given
-such a file.
+(`seal`), so that handed on alone it still says how to use it.
+
+A run is given as its name, the path of its folder, or the path of a `.keras` file. `find` makes a path of it: the
+folder or, where the file stands alone, the file; `settings`, `facts` and `network_file` take either.
 """
 
 import dataclasses
@@ -16,54 +18,185 @@ import os
 import shutil
 import textwrap
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import config
+from utils import errors
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import read_json, replacing, require_file_names
 
 BEST = Path("checkpoint_best")
-MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings told in any case
+MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings shown in any case
 CHOSEN = {"best": "thresholds", "challenge": "challenge_thresholds"}  # on validation; the facts that hold them
 ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
+KINDS = {  # of the facts
+    "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
+    "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
+}  # fmt: skip
+
+WIDTH = 150  # letters in a line of a figure's title
+
+# === Where it is ===
 
 
-def find(name=None):
-    """The folder of a run, by its name in checkpoint_best/ or its path; by default the newest there.
+def find(run: str | Path | None = None) -> Path:
+    """The folder of a run or, of one that is handed on as a file alone, its `.keras` file.
 
-    FileNotFoundError lists the runs there are.
+    run: name of a folder in checkpoint_best/, path of a folder, or of a `.keras` file; None is the newest in
+    checkpoint_best/. FileNotFoundError: there is none such; the message lists the runs that there are.
     """
-    if name is not None and Path(name, "model.keras").is_file():
-        return Path(name)
-    runs = sorted(BEST.glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
-    if not runs:
+    if run is not None:
+        path = Path(run)
+        if (path / "model.keras").is_file():
+            return path
+        if path.suffix == ".keras" and not path.is_file():
+            raise FileNotFoundError(f"no saved network at {path}")
+        if path.is_file():
+            return path.parent if _is_of_folder(path) else path
+    found = sorted(BEST.glob("*/model.keras"), key=lambda file: file.stat().st_mtime)
+    if not found:
         raise FileNotFoundError(f"{BEST}/ holds no run; train one first: python train.py")
-    names = [path.parent.name for path in runs]
-    if name is not None and name not in names:
-        raise FileNotFoundError(f"no run {name!r} in {BEST}/; there are: {', '.join(sorted(names))}")
-    return BEST / (name or names[-1])
+    if run is None:
+        return found[-1].parent
+    names = [file.parent.name for file in found]
+    if str(run) not in names:
+        raise FileNotFoundError(f"no run {str(run)!r} in {BEST}/; there are: {', '.join(sorted(names))}")
+    return BEST / run
 
 
-def settings(place):
-    """The Settings of a run, from its folder or from a sealed network file."""
-    if not Path(place).is_file():
-        return config.load(Path(place, "settings.yaml"))
-    try:
-        return config.Settings(**_sealed(place)["settings"])
-    except TypeError as problem:  # a setting that this program does not know
-        raise UserError(f"{place}: {problem}; use the version of the program that made it") from None
+def name_of(run: str | Path) -> str:
+    """The name of a run, under which its files lie in output/ and predictions/; of RUN, its folder, or its file.
+
+    The run need not be in checkpoint_best/: ensembles and the mask files of other tools are only there.
+    """
+    path = Path(os.path.abspath(run))
+    if path.is_dir() or path.suffix != ".keras":
+        return path.name
+    return path.parent.name if _is_of_folder(path) else path.stem
 
 
-def facts(place):
-    """The facts of a run, a dictionary, from its folder or a sealed network file; empty where run.json is missing."""
-    if Path(place).is_file():
-        return {name: fact for name, fact in _sealed(place).items() if name != "settings"}
-    path = Path(place, "run.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _is_of_folder(file):
+    """Whether a `.keras` file is that of the run in whose folder it lies."""
+    return file.name == "model.keras" and file.with_name("settings.yaml").is_file()
 
 
-def told(settings):
-    """What tells most of a run's settings, {name: text}: the main ones, and those that are not as by default.
+def network_file(run: Path) -> Path:
+    """The `.keras` file of a run, from what `find` returns."""
+    return run / "model.keras" if run.is_dir() else run
+
+
+# === Settings and facts ===
+
+
+def settings(run: str | Path) -> config.Settings:
+    """The Settings of a run, from its folder or a `.keras` file: those sealed in it, or else those that lie beside it.
+
+    FileNotFoundError: no settings.yaml. UserError: it, or what is sealed in the file, was damaged or edited.
+    """
+    run = Path(run)
+    if run.is_dir():
+        path = run / "settings.yaml"
+        with errors.unreadable(path, "copy it again, or train the run again"):
+            return config.load(path)
+    sealed = _sealed(run)
+    if not sealed and run.with_name("settings.yaml").is_file():
+        return settings(run.parent)
+    if not sealed:
+        raise UserError(f"{run} has no settings inside; put the settings.yaml of its run beside it")
+    with errors.unreadable(run, "use the version of the program that made it, or copy the file again"):
+        return config.Settings(**sealed["settings"])
+
+
+def facts(run: str | Path) -> dict[str, Any]:
+    """The facts of a run, a dictionary, from its folder or a `.keras` file; empty where none were noted.
+
+    UserError: they were damaged or edited.
+    """
+    run = Path(run)
+    if run.is_dir():
+        path = run / "run.json"
+        found = read_json(path, "copy it again, or delete it and evaluate the run again") if path.is_file() else {}
+    else:
+        path = run
+        found = {name: fact for name, fact in _sealed(run).items() if name != "settings"}
+        if not found and run.with_name("settings.yaml").is_file():
+            return facts(run.parent)
+    _check_facts(found, path)
+    return found
+
+
+def _check_facts(found, path):
+    """UserError where a fact is not of its kind, or a class could not be part of a file's name."""
+    for name, kind in KINDS.items():
+        if name in found and not isinstance(found[name], kind):
+            raise UserError(f"{path}: {name} is {found[name]!r}, expected a {kind.__name__}; was it edited?")
+    require_file_names(found.get("classes", ()), path)
+    for name in CHOSEN.values():
+        for label, value in found.get(name, {}).items():
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise UserError(f"{path}: the threshold of {label} is {value!r}, expected 0 to 1; was it edited?")
+
+
+def note(folder: str | Path, **news: Any) -> None:
+    """Add facts to those of a run, in place of older ones of the same name."""
+    with replacing(Path(folder, "run.json")) as path:
+        path.write_text(json.dumps(facts(folder) | news, indent=2) + "\n", encoding="utf-8")
+
+
+def seal(file: str | Path, settings: config.Settings, **facts: Any) -> None:
+    """Put settings and facts into a saved network, a `.keras` file."""
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = json.dumps({"settings": dataclasses.asdict(settings), **facts}).encode()
+
+
+def reseal(folder: str | Path) -> None:
+    """Put the settings and facts of a run, all but its scores, into its network anew; no younger for that."""
+    file = Path(folder, "model.keras")
+    with replacing(file) as path:
+        shutil.copyfile(file, path)
+        seal(path, settings(folder), **{name: fact for name, fact in facts(folder).items() if name != "results"})
+        os.utime(path, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+
+
+def _sealed(file):
+    """What is sealed in a `.keras` file, a dictionary; empty where nothing is."""
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file} is cut off or no saved network; copy the file again")
+    with errors.unreadable(file, "copy the file again"), zipfile.ZipFile(file) as archive:
+        content = json.loads(archive.comment or "{}")
+        if not isinstance(content, dict) or (content and "settings" not in content):
+            raise TypeError("what is sealed in it holds no settings")
+    return content
+
+
+# === Thresholds ===
+
+
+def thresholds(name: str, facts: dict, classes: list[str], wanted: float | str) -> list[float]:
+    """The threshold of each class: one number for all, or those of CHOSEN that evaluate.py noted in `facts`.
+
+    UserError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
+    """
+    if wanted not in CHOSEN:
+        if not isinstance(wanted, int | float) or not 0 <= wanted <= 1:
+            raise UserError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
+        return [wanted] * len(classes)
+    best = facts.get(CHOSEN[wanted], {})
+    if missing := [each for each in classes if each not in best]:
+        raise UserError(
+            f"run '{name}' has no best threshold for {', '.join(missing)} yet: "
+            f"python evaluate.py --run {name} --split val finds it"
+        )
+    return [best[each] for each in classes]
+
+
+# === As text ===
+
+
+def main_settings(settings: config.Settings) -> dict[str, str]:
+    """The settings that characterize a run, {name: text}: those of MAIN, and those that differ from their default.
 
     Left out is where its files lie and how its masks are made.
     """
@@ -79,63 +212,32 @@ def told(settings):
 def _text(value):
     if isinstance(value, dict):
         return " ".join(f"{name} {_text(item)}" for name, item in value.items())
-    return "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+    if value is True:
+        return "yes"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def title(settings):
+def title(settings: config.Settings) -> str:
     """The title of a run's figures: its name, and below it its settings."""
-    words = ", ".join(f"{name} {text}" for name, text in told(settings).items())
-    return "\n".join([settings.run, *textwrap.wrap(words, 150)])
+    words = ", ".join(f"{name} {text}" for name, text in main_settings(settings).items())
+    return "\n".join([settings.run, *textwrap.wrap(words, WIDTH)])
 
 
-def threshold(text):
-    """A threshold of the command line: a number or one of CHOSEN."""
-    return text if text in CHOSEN else float(text)
+def titles(names: Iterable[str]) -> str:
+    """The title of a figure of several runs: their names, and a line for each with the settings in which they differ.
 
-
-def thresholds(name, facts, classes, wanted):
-    """The threshold of each class, a list: one number for all, or those of CHOSEN that evaluate.py noted in `facts`.
-
-    UserError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
+    One run alone has its own `title`; a run that is no longer in checkpoint_best/ only its name.
     """
-    if wanted not in CHOSEN:
-        if not 0 <= wanted <= 1:
-            raise UserError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
-        return [wanted] * len(classes)
-    best = facts.get(CHOSEN[wanted], {})
-    if missing := [each for each in classes if each not in best]:
-        raise UserError(
-            f"run '{name}' has no best threshold for {', '.join(missing)} yet: "
-            f"python evaluate.py --run {name} --split val finds it"
-        )
-    return [best[each] for each in classes]
-
-
-def note(folder, **news):
-    """Add facts to those of a run, in place of older ones of the same name."""
-    with replacing(Path(folder, "run.json")) as path:
-        path.write_text(json.dumps(facts(folder) | news, indent=2) + "\n", encoding="utf-8")
-
-
-def seal(file, settings, **facts):
-    """Put settings and facts into a saved network, a `.keras` file."""
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.comment = json.dumps({"settings": dataclasses.asdict(settings), **facts}).encode()
-
-
-def reseal(folder):
-    """Put the settings and facts of a run, all but its scores, into its network anew; no younger for that."""
-    file = Path(folder, "model.keras")
-    with replacing(file) as path:
-        shutil.copyfile(file, path)
-        seal(path, settings(folder), **{name: fact for name, fact in facts(folder).items() if name != "results"})
-        os.utime(path, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
-
-
-def _sealed(file):
-    if not zipfile.is_zipfile(file):
-        raise UserError(f"{file} is cut off or no saved network; copy the file again")
-    with zipfile.ZipFile(file) as archive:
-        if not archive.comment:
-            raise UserError(f"{file} has no settings inside; put the settings.yaml of its run beside it")
-        return json.loads(archive.comment)
+    names = list(names)
+    found = {name: settings(BEST / name) for name in names if (BEST / name / "settings.yaml").is_file()}
+    if len(names) == 1:
+        return title(found[names[0]]) if found else names[0]
+    shown = {name: main_settings(each) for name, each in found.items()}
+    keys = dict.fromkeys(key for each in shown.values() for key in each)
+    differ = [key for key in keys if len({each.get(key) for each in shown.values()}) > 1]
+    lines = [", ".join(names)]
+    if differ:
+        for name, each in shown.items():
+            values = ", ".join(f"{key} {each.get(key, 'default')}" for key in differ)
+            lines += textwrap.wrap(f"{name}: {values}", WIDTH)
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Masks for the ISIC 2018 challenge, Task 1 or 2, in one zip archive that was looked through.
+"""Masks for the ISIC 2018 challenge, Task 1 or 2, in one validated zip archive.
 
     python submission.py --run attributes_cpu                        # the test images of the run's data
     python submission.py --run isic18_cpu --split val --tta --threshold 0.5
@@ -8,8 +8,8 @@
 Reads `checkpoint_best/RUN/` and the prepared arrays, whose index knows the size of each original image. Writes
 `output/RUN/submission_SPLIT.zip` (or --out FILE) with a mask of the original's size, 0 and 255, for each image:
 `ISIC_XXXXXXX_segmentation.png`, or `ISIC_XXXXXXX_attribute_NAME.png` for each of the five attributes. Thresholds are
-those with which evaluate.py found the validation images' score, as the challenge ranks, highest; mean over poses and
-clean-up are the run's own; all three may be given here.
+those with which evaluate.py found the validation images' score, as the challenge ranks, highest; test-time augmentation
+and clean-up are the run's own; all three may be given here.
 
 The archive is written under a temporary name and then read again as a stranger would: it must hold every mask and
 nothing else, each once, as a PNG of one channel, of the size of its image, of 0 and 255 alone. Only then does it take
@@ -30,13 +30,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-import runs
 from datasets.arrays import open_split
 from datasets.isic2018 import ATTRIBUTES
 from datasets.preparation import archives, load_pairs
 from imaging import decode, mask_files
+from inference import arguments
 from utils import errors
-from utils.arguments import positive
+from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
@@ -55,9 +55,9 @@ def expected(sizes, classes):
     """
     if list(classes) not in TASKS.values():
         raise UserError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
-    if wrong := [id for id in sizes if not re.fullmatch(r"ISIC_\d{7}", id)]:
+    if wrong := [image for image in sizes if not re.fullmatch(r"ISIC_\d{7}", image)]:
         raise UserError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
-    return {mask_files.mask_name(id, classes, k): sizes[id] for id in sizes for k in range(len(classes))}
+    return {mask_files.mask_name(image, classes, k): size for image, size in sizes.items() for k in range(len(classes))}
 
 
 def prepared_sizes(split):
@@ -78,7 +78,7 @@ def image_sizes(place):
         return {file.stem: size for file, size in zip(files, bar, strict=True)}
 
 
-# === Looking through ===
+# === Validation ===
 
 
 def problems(path, wanted):
@@ -89,9 +89,10 @@ def problems(path, wanted):
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        return [f"no whole zip archive ({error})"]
+        return [f"not a complete zip archive ({error})"]
     with archive:
-        found, wrong = {}, []
+        found = {}
+        wrong = []
         for entry in archive.infolist():
             name = PurePosixPath(entry.filename).name
             if entry.is_dir() or entry.filename.startswith("__MACOSX"):
@@ -129,7 +130,8 @@ def mask_problem(archive, entry, size):
         return "not one channel of 8 bits"
     if cv2.sumElems(pixels)[0] != 255 * cv2.countNonZero(pixels):
         values = np.unique(pixels)
-        return f"values {', '.join(map(str, values[:5]))}{', …' * (len(values) > 5)}; expected 0 and 255"
+        shown = [*map(str, values[:5]), "…"] if len(values) > 5 else map(str, values)
+        return f"values {', '.join(shown)}; expected 0 and 255"
     return None
 
 
@@ -144,10 +146,10 @@ def require_none(found, path):
 
 
 def submit(predictor, split, out, batch_size=None):
-    """Predict a split into a new zip archive, a Path, and look through it; returns the number of masks.
+    """Predict a split into a new zip archive, a Path, and validate it; returns the number of masks.
 
-    predictor: predict.Predictor. split: datasets.prepared.Split, with masks or without. UserError: not the challenge's
-    images or classes. What is written in error, or interrupted, does not take the archive's name.
+    predictor: inference.predictor.Predictor. split: datasets.split.Split, with masks or without. UserError: not the
+    challenge's images or classes. What is written in error, or interrupted, does not take the archive's name.
     """
     sizes = prepared_sizes(split)
     wanted = expected(sizes, predictor.classes)
@@ -163,17 +165,18 @@ def masks(predictor, split, sizes, batch_size=None):
     """Yields (file name, PNG bytes) of every mask of a split, in order."""
     from evaluation import score_split  # needs TensorFlow, as the network does; --check needs neither
 
-    settings, classes = predictor.settings, predictor.classes
+    settings = predictor.settings
+    classes = predictor.classes
     batch_size = batch_size or settings.batch_size
     options = score_split.Options(predictor.thresholds, settings.tta, settings.clean, batch_size)
     maps = score_split.probabilities([(predictor.network, settings)], split, options)
 
     def work(item):
-        id, probabilities = item
+        image, probabilities = item
         files = []
         for k in range(len(classes)):  # one by one: at its own size an image has up to 30 million pixels
-            mask = predictor.mask(probabilities[-1], k, sizes[id])
-            files.append((mask_files.mask_name(id, classes, k), mask_files.png(mask * np.uint8(255))))
+            mask = predictor.mask(probabilities[-1], k, sizes[image])
+            files.append((mask_files.mask_name(image, classes, k), mask_files.png(mask * np.uint8(255))))
         return files
 
     with ThreadPoolExecutor(load_pairs.threads()) as pool:
@@ -188,45 +191,41 @@ def masks(predictor, split, sizes, batch_size=None):
 
 def parser():
     parser = argparse.ArgumentParser(description="Masks for the ISIC 2018 challenge in one zip archive.")
-    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    arguments.add_run(parser)
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--split", default="test", help="train, val or test (default)")
-    chosen = "a number, best or challenge (default: challenge, the best for its score on validation)"
-    parser.add_argument("--threshold", type=runs.threshold, default="challenge", help=chosen)
-    flag = {"action": argparse.BooleanOptionalAction, "default": None}
-    parser.add_argument("--tta", **flag, help="average over mirrored and turned copies (default: the run's)")
-    parser.add_argument("--clean", **flag, help="keep each mask's largest part, fill its holes (default: the run's)")
-    parser.add_argument("--batch_size", type=positive, help="images at a time (default: the run's)")
+    arguments.add_masks(parser, default_threshold="challenge")
     parser.add_argument("--out", type=Path, help="archive to write (default: output/RUN/submission_SPLIT.zip)")
-    parser.add_argument("--check", type=Path, metavar="ZIP", help="only look through an archive of any tool")
+    parser.add_argument("--check", type=Path, metavar="ZIP", help="only validate an archive of any tool")
     parser.add_argument("--images", type=Path, help="with --check, instead of --data: folder or zip of the originals")
     parser.add_argument("--task", type=int, choices=(1, 2), help="with --images: 1 lesion, 2 five attributes")
     return parser
 
 
 def check(given):
-    """Look through an archive of any tool; a line of what was found right, or UserError with what is wrong."""
+    """Validate an archive of any tool; returns a line that says so, or raises UserError with what is wrong."""
     if bool(given.images) == bool(given.data) or bool(given.images) != bool(given.task):
         raise UserError("--check needs --data FOLDER, or --images PLACE and --task 1 or 2")
     if given.images:
-        sizes, classes = image_sizes(given.images), TASKS[given.task]
+        sizes = image_sizes(given.images)
+        classes = TASKS[given.task]
     else:
         split = open_split(given.data, given.split)
-        sizes, classes = prepared_sizes(split), split.classes
+        sizes = prepared_sizes(split)
+        classes = split.classes
     wanted = expected(sizes, classes)
     require_none(problems(given.check, wanted), given.check)
     return f"{given.check}: as the challenge wants it, {len(wanted)} masks of {len(sizes)} images"
 
 
 def make(given):
-    """Make a submission; returns lines that tell of it."""
-    import predict
-    from inference import probabilities as inference_probabilities  # TensorFlow takes seconds to come
+    """Make a submission; returns a summary of it as text."""
+    from inference import predictor as inference  # TensorFlow takes seconds to import
 
-    predictor = predict.load_predictor(given.run, given.threshold, given.tta, given.clean)
+    predictor = inference.load_predictor(given.run, given.threshold, given.tta, given.clean)
     data = given.data or predictor.settings.data
     split = open_split(data, given.split)
-    inference_probabilities.check_fit(predictor.network, split, data)
+    inference.check_fit(predictor.network, split, data)
     out = given.out or Path("output") / predictor.name / f"submission_{given.split}.zip"
     count = submit(predictor, split, out, given.batch_size)
     chosen = ", ".join(f"{t:g} ({name})" for name, t in zip(predictor.classes, predictor.thresholds, strict=True))
@@ -236,7 +235,7 @@ def make(given):
 
 @errors.in_one_line("interrupted; no archive was written")
 def main(argv=None):
-    given = parser().parse_args(argv)
+    given = parser().parse_args(snake_case(argv))
     print(check(given) if given.check else make(given))
 
 

@@ -89,10 +89,10 @@ def own_pictures(patterns, size):
 
 def heat(arguments, out):
     """Attention or Grad-CAM, of image files or of images of a scored run."""
-    import predict
-    from inference import explain  # needs TensorFlow, which takes seconds to come
+    from inference import explain  # needs TensorFlow, which takes seconds to import
+    from inference.predictor import load_predictor
 
-    predictor = predict.load_predictor(arguments.run)
+    predictor = load_predictor(arguments.run)
     if arguments.images:
         pictures = own_pictures(arguments.images, predictor.size)
         title = arguments.run
@@ -157,13 +157,12 @@ def distribution(arguments, out):
 def prediction(arguments, out):
     """One image of prepared data in full: probabilities, truth and prediction of each class, with scores."""
     import metrics
-    import predict
-    from inference import probabilities as inference_probabilities  # needs TensorFlow, which takes seconds to come
+    from inference import predictor as inference  # needs TensorFlow, which takes seconds to import
 
-    predictor = predict.load_predictor(arguments.run, arguments.threshold)
+    predictor = inference.load_predictor(arguments.run, arguments.threshold)
     data = arguments.data or predictor.settings.data
     split = open_split(data, arguments.split)
-    inference_probabilities.check_fit(predictor.network, split, data)
+    inference.check_fit(predictor.network, split, data)
     number = position(split, arguments, data)
     id, image = split.ids[number], np.asarray(split.images[number])
     masks, probabilities = predictor(image)

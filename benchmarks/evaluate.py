@@ -108,7 +108,7 @@ def main():
         thousands = arguments.images / 1000
 
         # 1. the network alone, on one batch again and again
-        probabilities = inference_probabilities.predictor(network)
+        probabilities = inference_probabilities.probability_function(network)
         batch = next(iter(pipeline.evaluation(split, settings)))[0]
         batches = range(math.ceil(arguments.images / settings.batch_size))
         alone = best_of(lambda: [probabilities(batch) for _ in batches]) / thousands

@@ -69,7 +69,7 @@ def of_ours(number_format, xla, images, masks):
     network = built(number_format, SIZE)
     steps = training_steps.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
     step = functools.partial(steps.step, place=0, steps=1, fraction=1.0)
-    predict = probabilities.predictor(network, number_format=number_format)
+    predict = probabilities.probability_function(network, number_format=number_format)
     if xla:
         compiled = tf.function(functools.partial(steps._train, True), jit_compile=True, autograph=False)
         step = functools.partial(compiled, fraction=tf.constant(1.0), stop=tf.constant(0.0))

@@ -42,7 +42,7 @@ def main():
         files = [cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1] for picture in pictures]
         for i in range(arguments.images):
             Path(f"in/{i:05}.jpg").write_bytes(files[i % DISTINCT])
-        predictor = predict.Predictor("random")
+        predictor = predict.load_predictor("random")
 
         # 2. the network alone, on one batch again and again; then files to masks
         batch = np.stack([predictor.fit(picture) for picture in pictures])

@@ -29,7 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.split import RECORDS, Split
+from utils import errors
 from utils.errors import UserError
+from utils.files import require_file_names
 
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
@@ -83,12 +85,17 @@ def open_split(root, name):
     mask_path = root / f"mask_{name}.npy"
     has_masks = mask_path.is_file() or name in meta.get("masks", [])
     masks = _open_array(mask_path, (count, *size, len(classes))) if has_masks else None
-    with open(root / f"index_{name}.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    index = root / f"index_{name}.csv"
+    with errors.unreadable(index, "prepare the data set again"):
+        with open(index, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        ids = [row["id"] for row in rows]
+        sizes = [(int(row["height"]), int(row["width"])) for row in rows]
     if len(rows) != count:
-        raise UserError(f"{root / f'index_{name}.csv'} has {len(rows)} rows, meta.json says {count}; prepare again")
-    sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64).reshape(count, 2)
-    return Split(images, masks, [row["id"] for row in rows], sizes, classes)
+        raise UserError(f"{index} has {len(rows)} rows, meta.json says {count}; prepare again")
+    require_file_names(ids, index)
+    require_file_names(classes, root / "meta.json")
+    return Split(images, masks, ids, np.array(sizes, np.int64).reshape(count, 2), classes)
 
 
 def _open_array(path, shape):

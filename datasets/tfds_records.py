@@ -26,7 +26,7 @@ from datasets.preparation import load_pairs
 from datasets.split import RECORDS, Split
 from imaging import decode
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, require_file_names
 
 _COLUMNS = ["id", "height", "width", "shard", "offset", "length"]
 
@@ -42,6 +42,7 @@ def open_records(address, name):
     shards = [Path(path) for path in builder.info.splits[name].filepaths]
     classes = builder.info.metadata["classes"]
     rows = _index(builder.data_path / f"index_{name}.csv", shards)
+    require_file_names([*classes, *(row["id"] for row in rows)], builder.data_path / f"index_{name}.csv")
     places = [(int(row["shard"]), int(row["offset"]), int(row["length"])) for row in rows]
     sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64)
     shape = (len(rows), *size)

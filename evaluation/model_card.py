@@ -50,11 +50,12 @@ def write(folder):
 def text(folder):
     """The card of a run as Markdown."""
     settings, facts = runs.settings(folder), runs.facts(folder)
+    name = runs.name_of(folder)
     data = data_facts(settings, facts)
     parts = [
-        head(folder.name, settings, facts, data),
-        usage(folder.name, settings, facts, data),
-        scores(folder.name, facts),
+        head(name, settings, facts, data),
+        usage(name, settings, facts, data),
+        scores(name, facts),
     ]
     parts += [data_part(data, facts), training(settings, facts), limits(facts, data)]
     if versions := facts.get("versions"):
@@ -160,7 +161,7 @@ def data_part(data, facts):
 
 
 def training(settings, facts):
-    rows = [(name.replace("_", " "), text) for name, text in runs.told(settings).items()]
+    rows = [(name.replace("_", " "), text) for name, text in runs.main_settings(settings).items()]
     if facts.get("init"):
         rows.append(("began with the weights of", facts["init"]))
     if "epoch" in facts:

@@ -19,6 +19,7 @@ import pipeline
 from evaluation import surface_distances
 from evaluation.summary import STEPS
 from imaging import mask_files
+from inference import postprocess
 from inference import probabilities as inference_probabilities
 from utils.threads import in_order
 
@@ -77,7 +78,7 @@ def score(networks, split, truth_of, size_of, options, folder):
         number, maps = item
         truth = truth_of(number) if truth_of else None
         size = size_of(number) if truth is None else truth.shape[:2]
-        maps = [inference_probabilities.resize(each, size) for each in maps]  # (H, W, classes)
+        maps = [postprocess.resize(each, size) for each in maps]  # (H, W, classes)
         masks = variants(maps, options)
         mask_files.write_masks(folder, split.ids[number], masks[options.variant], split.classes)
         if truth is None:
@@ -105,7 +106,7 @@ def score(networks, split, truth_of, size_of, options, folder):
 def probabilities(networks, split, options):
     """Yields, image by image, [bare] or with tta [bare, mean over poses], float32 (h, w, classes) each."""
     images_only = dataclasses.replace(split, masks=None)
-    make = inference_probabilities.bare_and_mean if options.tta else inference_probabilities.predictor
+    make = inference_probabilities.bare_and_augmented if options.tta else inference_probabilities.probability_function
     functions = [make(network, number_format=settings.precision) for network, settings in networks]
     batches = [pipeline.evaluation(images_only, s, options.batch_size).as_numpy_iterator() for _, s in networks]
     for images in zip(*batches, strict=True):
@@ -119,7 +120,7 @@ def variants(maps, options):
     thresholds, masks = np.float32(options.thresholds), {}
     for name, cleaned, each in zip(("bare", "tta"), ("clean", "tta+clean"), maps, strict=False):
         masks[name] = each >= thresholds
-        masks[cleaned] = inference_probabilities.largest_parts(masks[name])
+        masks[cleaned] = postprocess.largest_components(masks[name])
     return masks
 
 

@@ -80,7 +80,7 @@ def affordable(system, variant, data, minutes):
 
 def lesion_scores(run, data, part="backbone"):
     """(mean Jaccard, mean 95 % Hausdorff distance in pixels, mean boundary F1) of the test images."""
-    call("evaluate.py", "--run", run, "--data", data, "--split", "test", "--boundary", "--output", part)
+    call("evaluate.py", "--run", run, "--data", data, "--split", "test", "--boundary", "--part", part)
     name = run if part == "backbone" else f"{run}_head"
     found = json.loads(Path("output", name, "metrics.json").read_text(encoding="utf-8"))
     distances = [found["boundary"][key]["mean"] for key in ("hausdorff95", "boundary_f1")]

@@ -1,42 +1,37 @@
-"""From a trained network to masks: probabilities, their mean over poses, another size, the largest part.
-
-What evaluate.py and predict.py share. A network gives logits at its own size; probabilities are resized to the size
-that is wanted first and thresholded there, so that a mask's border is as smooth as the picture allows.
-"""
+"""A trained network as a function from normalized images to probabilities, with test-time augmentation or without."""
 
 import itertools
 
-import cv2
 import keras
 import numpy as np
 
 from compute import precision
-from utils.errors import UserError
 
 
-def predictor(network, tta=False, number_format="float32"):
+def probability_function(network, tta=False, number_format="float32"):
     """A function from normalized images (B, H, W, channels) to probabilities (B, H, W, classes), float32 arrays.
 
-    tta: average over the image mirrored along either axis, and, where it is square, over the transposed ones too.
-    number_format: of the products, as the setting `precision` of the run.
+    tta: test-time augmentation, the mean over the image mirrored along either axis and, where it is square, over the
+    transposed ones too. number_format: of the products, as the setting `precision` of the run.
     """
     network = folded(network)
-    return _computed(network, _over_poses(network)[1] if tta else keras.ops.sigmoid(network.output), number_format)
+    outputs = _augmented(network)[1] if tta else keras.ops.sigmoid(network.output)
+    return _computed(network, outputs, number_format)
 
 
-def bare_and_mean(network, number_format="float32"):
-    """As `predictor`, but the function gives two arrays for one pass: the bare probabilities, the mean over poses."""
+def bare_and_augmented(network, number_format="float32"):
+    """As `probability_function`, for two arrays by one pass: without and with test-time augmentation."""
     network = folded(network)
-    return _computed(network, _over_poses(network), number_format)
+    return _computed(network, _augmented(network), number_format)
 
 
 def _computed(network, outputs, number_format):
     """A function from images to arrays of these symbolic outputs."""
-    whole = keras.Model(network.input, outputs)
+    extended = keras.Model(network.input, outputs)
 
     def compute(images):
         with precision.rewriting(number_format):
-            return whole.predict_on_batch(images)
+            return extended.predict_on_batch(images)
 
     return compute
 
@@ -76,62 +71,25 @@ def folded(network):
     return made
 
 
-def _over_poses(network):
-    """[probabilities of the image as it is, their mean over its 8 poses (4 where it is not square)], symbolic."""
+def _augmented(network):
+    """[probabilities of the image as it is, their mean over its 8 copies (4 where it is not square)], symbolic.
+
+    The copies are the image mirrored along none, one or both of its axes and, where it is square, transposed or not.
+    """
     square = network.input_shape[1] == network.input_shape[2]
-    poses = itertools.product([(), 1, 2, (1, 2)], [False, True] if square else [False])
-    maps = [_in_pose(network, *pose) for pose in poses]
+    copies = itertools.product([(), 1, 2, (1, 2)], [False, True] if square else [False])
+    maps = [_of_copy(network, axes, transpose) for axes, transpose in copies]
     return [maps[0], sum(maps) / len(maps)]
 
 
-def _in_pose(network, axes, transpose):
-    """Probabilities of the image mirrored along `axes`, and transposed or not, put back into place."""
-    image = keras.ops.flip(network.input, axes) if axes else network.input
-    image = keras.ops.transpose(image, (0, 2, 1, 3)) if transpose else image
+def _of_copy(network, axes, transpose):
+    """Probabilities of the image mirrored along `axes`, and transposed or not, brought back to the image's pixels."""
+    image = network.input
+    if axes:
+        image = keras.ops.flip(image, axes)
+    if transpose:
+        image = keras.ops.transpose(image, (0, 2, 1, 3))
     result = keras.ops.sigmoid(network(image))
-    result = keras.ops.transpose(result, (0, 2, 1, 3)) if transpose else result
+    if transpose:
+        result = keras.ops.transpose(result, (0, 2, 1, 3))
     return keras.ops.flip(result, axes) if axes else result
-
-
-def check_fit(network, split, root):
-    """UserError where the network and the prepared arrays differ in size or number of classes."""
-    (height, width), found = network.input_shape[1:3], split.images.shape[1:3]
-    if (height, width) != found:
-        raise UserError(
-            f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
-            f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
-        )
-    if network.output_shape[-1] != len(split.classes):
-        classes = ", ".join(split.classes)
-        raise UserError(
-            f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
-            " name data of the same task with --data"
-        )
-
-
-def resize(probabilities, size):
-    """Probabilities (h, w, classes) at another size, (H, W), bilinearly: float32 (H, W, classes)."""
-    height, width = size
-    if probabilities.shape[:2] == (height, width):
-        return probabilities
-    resized = cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized.reshape(height, width, -1)  # OpenCV drops a single class
-
-
-def largest_parts(masks):
-    """The largest part of each class's mask, holes filled: bool (H, W, classes) -> bool (H, W, classes)."""
-    return np.stack([largest_part(mask) for mask in np.moveaxis(masks, -1, 0)], axis=-1)
-
-
-def largest_part(mask):
-    """The largest part of a mask (eight neighbours), its holes filled: bool (H, W) -> bool (H, W).
-
-    Its outline is all that is needed, ten times as fast as to number the pixels of every part: an outline through B
-    pixels that surrounds the area A has A + B / 2 + 1 pixels on it or inside (Pick's theorem).
-    """
-    outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    result = np.zeros(mask.shape, np.uint8)
-    if outlines:
-        largest = max(outlines, key=lambda outline: cv2.contourArea(outline) + len(outline) / 2)
-        cv2.drawContours(result, [largest], -1, 1, cv2.FILLED)
-    return result > 0

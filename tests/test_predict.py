@@ -15,6 +15,8 @@ import pytest
 import config
 import predict
 import runs
+from datasets.isic2018 import ATTRIBUTES
+from inference import predictor as inference
 from predict import load_predictor as load
 from runs import BEST
 
@@ -233,8 +235,8 @@ def test_five_attributes():
     save_run(classes=5)
     save("a.png", picture())
     predict.main(["a.png", "--overlays"])
-    names = [f"a_attribute_{name}" for name in predict.ATTRIBUTES]
-    assert [row["class"] for row in rows_of()] == list(predict.ATTRIBUTES)
+    names = [f"a_attribute_{name}" for name in ATTRIBUTES]
+    assert [row["class"] for row in rows_of()] == list(ATTRIBUTES)
     assert {path.name for path in Path("predictions/tiny_images").glob("*.png")} == {
         f"{name}{kind}.png" for name in names for kind in ("", "_overlay")
     }
@@ -274,6 +276,55 @@ def test_the_network_file_alone_is_enough(tmp_path):
     assert load(BEST / "tiny" / "model.keras").classes == ["lesion"]  # the folder has the settings
 
 
+def test_a_path_or_a_list_is_as_good_as_an_array():
+    save_run()
+    predictor = load("tiny")
+    image = picture(333, 501, 100, 400, 50, 300)
+    path = save("a.png", image)
+    expected = predictor(image)
+    for found in (predictor(path), predictor("a.png"), *predictor([image, path])):
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert predictor([]) == []
+    Path("b.png").write_text("text")
+    for wrong, message in (("b.png", r"b\.png: .*picture"), (None, "or a path, received NoneType")):
+        with pytest.raises(ValueError, match=message):
+            predictor(wrong)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        predictor("gone.png")
+
+
+def test_classes_that_lead_out_of_the_folder_are_refused(tmp_path):
+    save_run(classes=2)
+    file = tmp_path / "evil.keras"
+    file.write_bytes((BEST / "tiny" / "model.keras").read_bytes())
+    save("in/a.png", picture())
+    for name in ("/../../out/x", "..\\x", ".hidden", "a\0b", "", 3):
+        runs.seal(file, config.Settings(run="tiny", normalize="unit"), classes=["spot", name])
+        with pytest.raises(SystemExit, match=r"error: .*evil\.keras: .* cannot name an image or a class"):
+            predict.main(["in", "--run", str(file), "--out", "out"])
+    assert not list(tmp_path.rglob("*_x.png")) and not Path("out").exists()
+
+
+def test_edited_notes_of_the_folder_are_named():
+    save_run()
+    save("a.png", picture())
+    predict.main(["a.png", "--out", "out"])
+    for file, text in (("predictions.csv", "image\n\0"), ("run.json", "[]"), ("run.json", "{")):
+        kept = Path("out", file).read_bytes()
+        Path("out", file).write_text(text)
+        if file == "predictions.csv":
+            predict.main(["a.png", "--out", "out"])  # no complete row in it: all again
+            assert len(rows_of("out")) == 1
+        else:
+            with pytest.raises(
+                SystemExit, match=r"error: out/run\.json cannot be read .*; choose another --out"
+            ) as caught:
+                predict.main(["a.png", "--out", "out"])
+            assert "\n" not in caught.value.code
+        Path("out", file).write_bytes(kept)
+
+
 def test_clean_up_by_switch():
     save_run()
     image = picture()
@@ -288,7 +339,7 @@ def test_hair_is_removed_if_it_was_in_training(monkeypatch):
     save_run()
     settings = config.load(BEST / "tiny" / "settings.yaml")
     config.save(dataclasses.replace(settings, remove_hair=True), BEST / "tiny" / "settings.yaml")
-    monkeypatch.setattr(predict.hair_removal, "remove", lambda image: np.full_like(image, (255, 0, 0)))
+    monkeypatch.setattr(inference.hair_removal, "remove", lambda image: np.full_like(image, (255, 0, 0)))
     assert load("tiny")(picture())[0].all()
     save("a.png", picture())
     predict.main(["a.png"])

@@ -12,11 +12,11 @@ from isic_challenge_scoring.segmentation import SegmentationScore
 from miniature import save
 from tiny_run import ATTRIBUTES, bright, masks_of, save_data, save_run
 
-import predict
 import runs
 import submission
 from datasets.arrays import open_split
 from imaging import mask_files
+from inference.predictor import load_predictor
 
 LARGE = (40, 50)  # of the originals, as tiny_run.save_data has them
 
@@ -46,10 +46,10 @@ def test_attributes_at_the_size_of_the_originals_with_the_runs_thresholds(capsys
         archive.extractall("found")
     names = [f"ISIC_{i:07}_attribute_{name}.png" for i in range(3) for name in ATTRIBUTES]
     assert sorted(path.name for path in Path("found").iterdir()) == sorted(names)
-    predictor = predict.load_predictor("five", threshold="challenge")
+    predictor = load_predictor("five", threshold="challenge")
     split = open_split("data", "test")
     for i in range(3):
-        expected = predictor.enlarge(predictor.probabilities(images[i : i + 1])[0], LARGE)[1]
+        expected = predictor.enlarge(predictor.probabilities(images[i : i + 1])[0], LARGE)[0]
         assert np.array_equal(mask_files.read_masks("found", split.ids[i], ATTRIBUTES), expected)
         values = cv2.imread(f"found/ISIC_{i:07}_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
         assert values.dtype == np.uint8 and set(np.unique(values)) == {0, 255}
@@ -141,7 +141,7 @@ def test_names_of_an_archive_from_elsewhere(capsys):
     write(good, damage=True)
     assert "damaged inside the archive" in submission.problems("theirs.zip", wanted)[0]
     Path("theirs.zip").write_bytes(Path("theirs.zip").read_bytes()[:100])
-    assert "no whole zip archive" in submission.problems("theirs.zip", wanted)[0]
+    assert "not a complete zip archive" in submission.problems("theirs.zip", wanted)[0]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_images_of_other_names_are_refused():
 
 def test_memory_does_not_grow_with_the_images():
     save_run("tiny", threshold=0.5)
-    predictor, peaks = predict.load_predictor("tiny"), []
+    predictor, peaks = load_predictor("tiny"), []
     for count in (30, 90):
         save_data(bright(*range(1, 10), *[5] * (count - 9)), None, root=f"data{count}")
         split = open_split(f"data{count}", "test")

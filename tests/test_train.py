@@ -159,7 +159,7 @@ def test_train_and_evaluate_on_the_jax_backend(discs):
         "import sys, train, evaluate, predict, visualize, numpy as np\n"
         f"train.main({argv!r})\n"
         "evaluate.main(['--run', 'tiny', '--split', 'test', '--at', 'network'])\n"
-        "mask, _ = predict.Predictor('tiny')(np.zeros((50, 60, 3), 'uint8'))\n"
+        "mask, _ = predict.load_predictor('tiny')(np.zeros((50, 60, 3), 'uint8'))\n"
         "assert mask.shape == (50, 60, 1)\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parents[1])}

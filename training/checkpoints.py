@@ -149,9 +149,9 @@ def fingerprint(splits, few=16):
 def take_over(network, source):
     """Begin with the weights of another run: those of the same name and shape. Says what was not taken.
 
-    source: name of a run in checkpoint_best/, or a .keras file. UserError where nothing fits.
+    source: name of a run in checkpoint_best/, its folder, or a .keras file. UserError where nothing fits.
     """
-    file = Path(source) if Path(source).suffix == ".keras" else runs.find(source) / "model.keras"
+    file = runs.network_file(runs.find(source))
     theirs = {weight.path: weight for weight in model.load(file).weights}
     fits = [w for w in network.weights if w.path in theirs and theirs[w.path].shape == w.shape]
     if not fits:

@@ -29,9 +29,9 @@ def _snake_option(part):
 class Flag(argparse.Action):
     """`--name` for True, `--no_name` for False, and None (or `default`) where neither is given."""
 
-    def __init__(self, option_strings, dest, default=None, help=None):
+    def __init__(self, option_strings, dest, **options):
         negative = [f"--no_{option.removeprefix('--')}" for option in option_strings]
-        super().__init__([*option_strings, *negative], dest, nargs=0, default=default, help=help)
+        super().__init__([*option_strings, *negative], dest, nargs=0, **options)
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, self.dest, not option_string.startswith("--no_"))

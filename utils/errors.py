@@ -9,6 +9,21 @@ class UserError(ValueError):
 
 
 @contextlib.contextmanager
+def unreadable(path, remedy):
+    """Around the reading and checking of a file's contents: whatever is wrong with them becomes one UserError.
+
+    The message names `path` and ends with `remedy`. A UserError or OSError from inside passes as it is.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as problem:  # an edited or damaged file raises anything
+        text = " ".join(str(problem).split())[:200]
+        raise UserError(f"{path} cannot be read ({type(problem).__name__}: {text}); {remedy}") from problem
+
+
+@contextlib.contextmanager
 def in_one_line(interrupted="interrupted"):
     """Show a UserError, and what the operating system refuses (OSError), in one line and exit with status 1.
 

@@ -17,12 +17,12 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, network, save_data, sav
 
 import config
 import evaluate
-import predict
 import runs
 from datasets import isic2018
 from datasets.arrays import open_split
 from datasets.preparation import prepare
 from evaluation import score_split
+from predict import load_predictor
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def test_attributes_have_a_best_threshold_each_and_those_without_one_the_runs_ow
     result = evaluate.evaluate("five", "val", at="network", threshold="best")
     assert result["threshold"] == chosen
     assert [scores["jaccard"] for scores in result["challenge"]["per_attribute"].values()] == [1, 1, 0, 0, 0]
-    predictor = predict.load_predictor("five", threshold="best")
+    predictor = load_predictor("five", threshold="best")
     assert predictor.thresholds == list(chosen.values())
     assert predictor(images[0])[0][..., :2].sum(axis=(0, 1)).tolist() == [5, 15]
 

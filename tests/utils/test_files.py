@@ -19,6 +19,6 @@ def test_replacing_keeps_the_old_file_after_an_error(tmp_path):
 
 def test_facts_of_a_run_are_added_to(tmp_path):
     assert runs.facts(tmp_path) == {}
-    runs.note(tmp_path, classes=["lesion"], thresholds={"val": [0.5]})
-    runs.note(tmp_path, thresholds={"val": [0.4]})
-    assert runs.facts(tmp_path) == {"classes": ["lesion"], "thresholds": {"val": [0.4]}}
+    runs.note(tmp_path, classes=["lesion"], thresholds={"lesion": 0.5})
+    runs.note(tmp_path, thresholds={"lesion": 0.4})
+    assert runs.facts(tmp_path) == {"classes": ["lesion"], "thresholds": {"lesion": 0.4}}

@@ -1,0 +1,188 @@
+"""A trained run as a function of images of any size.
+
+predictor = load_predictor("isic18_cpu")            # or the path of its folder, or of a model.keras
+masks, probabilities = predictor(image)             # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
+masks, probabilities = predictor("photo.jpg")       # or the path of an image file
+for masks, probabilities in predictor(["a.jpg", "b.jpg"]): ...
+predictor.classes, predictor.thresholds, predictor.size, predictor.settings
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import cv2
+import keras
+import numpy as np
+
+import config
+import model
+import pipeline
+import runs
+from datasets.isic2018 import ATTRIBUTES
+from datasets.split import Split
+from imaging import files, hair_removal
+from inference import postprocess
+from inference.probabilities import probability_function
+from utils.errors import UserError
+
+Image = np.ndarray | str | Path  # uint8 (H, W, 3) RGB, or the path of an image file
+Prediction = tuple[np.ndarray, np.ndarray]  # masks, bool, and probabilities, float32, both (H, W, classes)
+
+
+def load_predictor(
+    run: str | Path | None = None,
+    threshold: float | str | None = None,
+    tta: bool | None = None,
+    clean: bool | None = None,
+) -> "Predictor":
+    """A trained run as a function of images, see Predictor."""
+    return Predictor(run, threshold, tta, clean)
+
+
+class Predictor:
+    """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
+
+    Args:
+        run: name of a run in checkpoint_best/, None for the newest; or the path of its folder; or of its `.keras` file,
+            which has all it takes inside and may stand alone.
+        threshold: probability from which a pixel counts, 0 to 1; "best" or "challenge" as evaluate.py found on the
+            validation images; None for the run's own.
+        tta: test-time augmentation; clean: keep each mask's largest connected component. None for the run's own.
+
+    Attributes:
+        name: of the run. file: of the network. settings: of the run, with `tta` and `clean` as given.
+        classes: names of the masks. thresholds: one a class. size: (H, W) that the network takes. network.
+
+    Raises:
+        FileNotFoundError: no such run; the message lists those there are.
+        UserError: its files are damaged, or it has no such threshold yet.
+    """
+
+    name: str
+    file: Path
+    network: keras.Model
+    settings: config.Settings
+    size: tuple[int, int]
+    classes: list[str]
+    thresholds: list[float]
+
+    def __init__(
+        self,
+        run: str | Path | None = None,
+        threshold: float | str | None = None,
+        tta: bool | None = None,
+        clean: bool | None = None,
+    ):
+        path = runs.find(run)
+        self.name = runs.name_of(path)
+        self.file = runs.network_file(path)
+        self.network = model.load(self.file)
+        self.settings = runs.settings(path)
+        if tta is not None:
+            self.settings = dataclasses.replace(self.settings, tta=tta)
+        if clean is not None:
+            self.settings = dataclasses.replace(self.settings, clean=clean)
+        self.size = self.network.input_shape[1:3]
+        facts = runs.facts(path)
+        count = self.network.output_shape[-1]
+        self.classes = facts.get("classes") or usual_classes(count)
+        if len(self.classes) != count:
+            raise UserError(f"{path}: the network gives {count} masks, its classes are {', '.join(self.classes)}")
+        wanted = self.settings.threshold if threshold is None else threshold
+        self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
+        self._compute = probability_function(self.network, self.settings.tta, self.settings.precision)
+
+    # === Step by step, for callers that work in batches ===
+
+    def read(self, path: str | Path) -> tuple[np.ndarray, tuple[int, int]]:
+        """An image file as `fit` gives it, uint8 (h, w, 3), and the size of the upright image, (H, W).
+
+        A large JPEG is decoded at reduced size. UserError names a file that is no image or damaged.
+        """
+        try:
+            image, size = files.decode_upright(Path(path).read_bytes(), self.size)
+        except (UserError, cv2.error) as problem:
+            raise UserError(f"{path}: {' '.join(str(problem).split())}") from None
+        return self.fit(image), size
+
+    def fit(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
+        image = files.shrink(image, self.size)
+        return hair_removal.remove(image) if self.settings.remove_hair else image
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (B, h, w, 3), as `fit` gives them → what the network takes, float32 (B, h, w, channels)."""
+        return np.asarray(pipeline.normalize(images, self.settings.normalize))
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """uint8 (B, h, w, 3), as `fit` gives them → float32 (B, h, w, classes), 0 to 1."""
+        return self._compute(self.pixels(images))
+
+    def enlarge(self, probabilities: np.ndarray, size: tuple[int, int]) -> Prediction:
+        """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes)."""
+        resized = postprocess.resize(probabilities, size)
+        masks = resized >= np.float32(self.thresholds)
+        if self.settings.clean:
+            masks = postprocess.largest_components(masks)
+        return masks, resized
+
+    def mask(self, probabilities: np.ndarray, k: int, size: tuple[int, int]) -> np.ndarray:
+        """The mask of class number k alone, bool (H, W), as `enlarge` makes it from probabilities (h, w, classes)."""
+        resized = postprocess.resize(probabilities[..., k : k + 1], size)[..., 0]  # (H, W)
+        mask = resized >= np.float32(self.thresholds[k])
+        return postprocess.largest_component(mask) if self.settings.clean else mask
+
+    # === All of it ===
+
+    @overload
+    def __call__(self, image: Image) -> Prediction: ...
+
+    @overload
+    def __call__(self, image: Sequence[Image]) -> list[Prediction]: ...
+
+    def __call__(self, image):
+        """Masks, bool (H, W, classes), and probabilities, float32 of the same shape, of an image of any size.
+
+        image: uint8 (H, W, 3) RGB, or the path of an image file, which is turned upright as its EXIF orientation says;
+        or a list of such, for a list of results. UserError: it is none of these, or a file is no image.
+        """
+        if isinstance(image, list | tuple):
+            return [self(each) for each in image]
+        if isinstance(image, str | Path):
+            fitted, size = self.read(image)
+        else:
+            _require_rgb(image)
+            fitted, size = self.fit(image), image.shape[:2]
+        return self.enlarge(self.probabilities(fitted[None])[0], size)
+
+
+def _require_rgb(image):
+    """UserError unless an image is uint8 (H, W, 3)."""
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"expected an RGB image, uint8 (H, W, 3), or a path, received {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
+
+
+def usual_classes(count: int) -> list[str]:
+    """Names of the masks of a run that has not noted them."""
+    return {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
+
+
+def check_fit(network: keras.Model, split: Split, root: str | Path) -> None:
+    """UserError where the network and the prepared arrays differ in size or number of classes."""
+    height, width = network.input_shape[1:3]
+    found = split.images.shape[1:3]
+    if (height, width) != found:
+        raise UserError(
+            f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
+            f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
+        )
+    if network.output_shape[-1] != len(split.classes):
+        classes = ", ".join(split.classes)
+        raise UserError(
+            f"the network gives {network.output_shape[-1]} masks an image, {root} has {len(split.classes)} ({classes});"
+            " name data of the same task with --data"
+        )
