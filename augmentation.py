@@ -25,7 +25,7 @@ from tqdm import tqdm
 from config import Settings
 from datasets.arrays import Writer, open_split, read_meta
 from datasets.phantoms import phantom
-from imaging import effects, hair_removal, mask_files
+from imaging import effects, hair_removal, overlays, palette
 from utils import errors
 from utils.errors import UserError
 from utils.files import replacing
@@ -264,7 +264,7 @@ def write_augmented(data, out, copies=3, seed=0, batch=64):
 def preview(images, masks, path):
     """Draw what each setting does to uint8 images (B, H, W, 3) and masks (B, H, W, 1), as a picture file.
 
-    Green is the outline of the mask; where MixUp makes it soft, blue is that of the other image.
+    Blue is the outline of the mask; where MixUp makes it soft, orange is that of the other image.
     """
     from matplotlib.figure import Figure  # slow to import, and not needed for training
 
@@ -278,8 +278,8 @@ def preview(images, masks, path):
         pixels, soft = (x.numpy() for x in augment(pixels, masks, settings, (0, 744)))  # draws of both signs
         pictures = []
         for image, mask in zip(np.rint(pixels).astype("uint8"), soft[..., 0], strict=True):
-            image = mask_files.contour_overlay(image, mask, (60, 150, 255))
-            image = mask_files.contour_overlay(image, mask > 0.5, (0, 230, 90))
+            image = overlays.outline(image, mask, palette.PREDICTION)
+            image = overlays.outline(image, mask > 0.5, palette.TRUTH)
             pictures.append(np.pad(image, ((0, 0), (0, 6), (0, 0)), constant_values=255))
         axes.imshow(np.hstack(pictures))
         axes.set_title(title, loc="left", fontsize=13)

@@ -8,7 +8,7 @@
 Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predictions/RUN_images/)
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
-    <name>_overlay.png         with --overlays: the image, the mask tinted green and outlined (one a class)
+    <name>_overlay.png         with --overlays: the image, the mask tinted and outlined (one a class)
     predictions.csv            a row an image and class: its path, class, height, width, and what imaging/mask_shape.py
                                measures: area, box, connected components, perimeter, asymmetry, border irregularity,
                                mean confidence
@@ -44,7 +44,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from tqdm import tqdm
 
-from imaging import files, mask_files, mask_shape
+from imaging import files, mask_files, mask_shape, overlays
 from inference import arguments
 from inference.predictor import Predictor, load_predictor
 from utils import errors
@@ -80,8 +80,8 @@ def finish(predictor, path, size, probabilities, out, names):
         mask = np.ascontiguousarray(masks[..., k])  # (H, W)
         scores = np.ascontiguousarray(probabilities[..., k])  # (H, W)
         if names["overlay"]:
-            tinted = mask_files.overlay(image, mask, strength=0.25)
-            mask_files.write_png(out / names["overlay"][k], mask_files.contour_overlay(tinted, mask))
+            tinted = overlays.tint(image, mask, strength=0.25)
+            mask_files.write_png(out / names["overlay"][k], overlays.outline(tinted, mask))
         if names["probability"]:
             mask_files.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
         mask_files.write_png(out / names["mask"][k], mask * np.uint8(255))

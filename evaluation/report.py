@@ -312,4 +312,4 @@ def _legend(result):
         return "Light: found; blue: missed; orange: wrongly added."
     if "classes" in result:
         return "Outlines of the truth (left) and of the prediction (right), a color a class."
-    return "The image, and it with the outlines of truth (green) and prediction (red)."
+    return "The image, and it with the outlines of truth (blue) and prediction (orange)."

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import cv2
 
+from imaging import palette
+
 
 @dataclass
 class Heading:
@@ -103,10 +105,15 @@ def _rows(rows):
 
 # === HTML ===
 
-STYLE = """
-:root { color-scheme: light; --line: #d8dde3; --soft: #5b6570; --accent: #0072b2; }
+STYLE = (
+    f"""
+:root {{ color-scheme: light; --ink: {palette.INK}; --paper: {palette.PAPER}; --soft: {palette.SOFT_INK};
+        --line: {palette.LINE}; --strong: {palette.STRONG_LINE}; --under: {palette.ROW_UNDER_POINTER};
+        --accent: {palette.ACCENT}; }}
+"""
+    + """
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.5rem 4rem; color: #1c2127; background: #fff;
+body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.5rem 4rem; color: var(--ink); background: var(--paper);
        font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; padding-top: .9rem; border-top: 1px solid var(--line); }
@@ -116,9 +123,9 @@ table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabula
 th, td { padding: .32rem 0 .32rem 1.5rem; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8.5rem; }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: #8a949e;
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--strong);
      white-space: normal; }
-tbody tr:hover { background: #f5f8fa; }
+tbody tr:hover { background: var(--under); }
 .wide { overflow-x: auto; }
 .folded { columns: 20rem 3; column-gap: 2.5rem; font-size: .84rem; margin: .8rem 0; }
 .folded div { display: flex; justify-content: space-between; gap: 1rem; border-bottom: 1px solid var(--line);
@@ -146,6 +153,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   .wide { overflow: visible; } @page { margin: 16mm; }
 }
 """
+)
 
 
 def html(title, blocks, folder):

@@ -5,7 +5,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation.summary import MEASURES
-from figures.style import PALETTE, PREDICTION_COLOR, TRUTH_COLOR, save, tidy
+from figures.style import save, tidy
+from imaging import overlays, palette
 
 HEIGHT = 256  # of a picture of the worst images, in pixels
 
@@ -35,7 +36,7 @@ def scores(path, classes, of_images, jaccards, shares, table=None, best=None, hi
 
 def _thresholds(axes, table, best):
     for k, (name, part) in enumerate(table.groupby("class", sort=False)):
-        color, measure = PALETTE[k % len(PALETTE)], best["measure"]
+        color, measure = palette.of_class(k), best["measure"]
         label = name.replace("_", " ")
         if name in best["best"]:
             label += f", best {best['best'][name]:g}"
@@ -50,14 +51,14 @@ def _calibration(axes, classes, histograms):
     for k, (name, histogram) in enumerate(zip(classes, histograms, strict=False)):
         probability, share, _ = histogram.reliability()
         label = f"{name.replace('_', ' ')}, error {histogram.expected_calibration_error():.3f}"
-        axes.plot(probability, share, "o-", color=PALETTE[k % len(PALETTE)], linewidth=1.4, markersize=3, label=label)
+        axes.plot(probability, share, "o-", color=palette.of_class(k), linewidth=1.4, markersize=3, label=label)
     labels = {"xlabel": "mean probability", "ylabel": "share of true pixels"}
     tidy(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
     axes.legend(frameon=False, fontsize=8)
 
 
 def _spread(axes, classes, of_images):
-    axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=PALETTE[0], alpha=0.85)
+    axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=palette.of_class(0), alpha=0.85)
     axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
     labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
     tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
@@ -66,7 +67,7 @@ def _spread(axes, classes, of_images):
 def _sizes(axes, classes, jaccards, shares):
     for k in range(len(classes)):
         there = shares[:, k] > 0
-        axes.plot(shares[there, k], jaccards[there, k], "o", color=PALETTE[k % len(PALETTE)], markersize=3, alpha=0.5)
+        axes.plot(shares[there, k], jaccards[there, k], "o", color=palette.of_class(k), markersize=3, alpha=0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     tidy(
@@ -88,9 +89,9 @@ def picture(image, truth, prediction):
     image = _scaled(image)
     size = image.shape[:2]
     if truth.shape[-1] == 1:
-        both = _outlined(_outlined(image, truth, [TRUTH_COLOR]), prediction, [PREDICTION_COLOR])
+        both = _outlined(_outlined(image, truth, [palette.TRUTH]), prediction, [palette.PREDICTION])
         return np.hstack([image, np.full((size[0], 4, 3), 255, np.uint8), both])
-    colors = [PALETTE[k % len(PALETTE)] for k in range(truth.shape[-1])]
+    colors = [palette.of_class(k) for k in range(truth.shape[-1])]
     return np.hstack([_outlined(image, truth, colors), np.full((size[0], 4, 3), 255, np.uint8),
                       _outlined(image, prediction, colors)])  # fmt: skip
 
@@ -103,23 +104,16 @@ def _scaled(pixels):
 
 def _outlined(image, masks, colors):
     """The image with the outline of each class's mask."""
-    image, size = image.copy(), image.shape[1::-1]
+    size = image.shape[1::-1]
     for k, color in enumerate(colors):
         mask = cv2.resize(masks[..., k].astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
-        outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
-        cv2.drawContours(image, outlines, -1, _rgb(color), 2, cv2.LINE_AA)
+        image = overlays.outline(image, mask, color, 2)
     return image
 
 
 def _difference(truth, prediction):
-    """Both masks' common pixels light, the missed blue, the added orange, over all classes: uint8 (H, W, 3)."""
-    truth, prediction = (np.any(each, axis=-1) for each in (truth, prediction))
-    colors = np.array([(28, 33, 39), _rgb(PALETTE[0]), _rgb(PALETTE[1]), (226, 230, 234)], np.uint8)
-    return _scaled(colors[truth + 2 * prediction])
-
-
-def _rgb(color):
-    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+    """True positives light, false negatives blue, false positives orange, over all classes: uint8 (H, W, 3)."""
+    return _scaled(overlays.confusion(np.any(truth, axis=-1), np.any(prediction, axis=-1)))
 
 
 # === Several runs ===
@@ -137,8 +131,8 @@ def comparison(path, names, scores):
         for k, name in enumerate(names):
             for axes, key in ((left, ("score", "interval")), (right, ("difference", "difference_interval"))):
                 value, interval = (values[k][part] for part in key)
-                axes.plot(interval, [y, y], color=PALETTE[k % len(PALETTE)], linewidth=2, solid_capstyle="butt")
-                axes.plot(value, y, "o", color=PALETTE[k % len(PALETTE)], markersize=6)
+                axes.plot(interval, [y, y], color=palette.of_class(k), linewidth=2, solid_capstyle="butt")
+                axes.plot(value, y, "o", color=palette.of_class(k), markersize=6)
             ticks.append(y)
             labels.append(f"{label}   {name}")
             y -= 1

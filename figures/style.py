@@ -14,13 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from imaging import mask_files
+from imaging import mask_files, overlays, palette
 from utils.errors import UserError
 from utils.files import replacing
 
-# Colors that color-blind readers tell apart (Okabe and Ito), in the order they are used.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-TRUTH_COLOR, PREDICTION_COLOR = "#00E676", "#FF1744"  # bright: both must show on skin
 DPI = 120
 ORDERS = ("best", "median", "worst")
 
@@ -57,7 +54,7 @@ def roc(curves, path, title="ROC, pooled over pixels"):
     figure, axes = _square(title, *labels, len(curves) + 1)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1.2, label="chance, area 0.5000")
     for k, (name, (x, y, area)) in enumerate(curves.items()):
-        axes.plot(x, y, color=PALETTE[k % len(PALETTE)], linewidth=1.8, label=f"{name}, area {area:.4f}")
+        axes.plot(x, y, color=palette.of_class(k), linewidth=1.8, label=f"{name}, area {area:.4f}")
     figure.legend(loc="outside lower center", frameon=False)
     save(figure, path)
 
@@ -66,7 +63,7 @@ def precision_recall(curves, path, title="Precision and recall, pooled over pixe
     """Precision-recall curves. curves: {name: (recalls, precisions, average precision, share of positive pixels)}."""
     figure, axes = _square(title, "Recall (sensitivity)", "Precision", len(curves))
     for k, (name, (x, y, area, prevalence)) in enumerate(curves.items()):
-        color = PALETTE[k % len(PALETTE)]
+        color = palette.of_class(k)
         axes.plot(x, y, color=color, linewidth=1.8, label=f"{name}, area {area:.4f} (chance {prevalence:.4f})")
         axes.axhline(prevalence, color=color, linestyle=":", linewidth=1.2)
     figure.legend(loc="outside lower center", frameon=False)
@@ -98,7 +95,7 @@ def _colored(masks):
 
 def class_color(k):
     """The color of class number k, red, green and blue from 0 to 1."""
-    return tuple(int(PALETTE[k % len(PALETTE)][i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return tuple(value / 255 for value in palette.rgb(palette.of_class(k)))
 
 
 def _sheet(rows, titles, path, legend_lines):
@@ -141,7 +138,7 @@ def sample_sheet(rows, path, classes=("lesion",), title=""):
 
 
 def error_sheet(rows, path, classes=("lesion",), title=""):
-    """One row an image: image, contours, and for each class the errors: missed pixels blue, wrongly added ones orange.
+    """One row an image: image, contours, and for each class the errors: false negatives blue, false positives orange.
 
     rows: as for `sample_sheet`. In the pictures of errors the truth is outlined in white.
     """
@@ -152,14 +149,14 @@ def error_sheet(rows, path, classes=("lesion",), title=""):
         truth, prediction = np.asarray(truth, bool), np.asarray(prediction, bool)
         _contours(axes[1], truth, prediction)
         for k in range(len(classes)):
-            axes[2 + k].imshow(mask_files.errors(image, truth[..., k], prediction[..., k]))
+            axes[2 + k].imshow(overlays.errors(image, truth[..., k], prediction[..., k]))
             outline(axes[2 + k], truth[..., k], "white", "solid", 0.6)
     handles = _sample_legend(classes)
     handles += [
         Patch(color=color, label=label)
         for color, label in (
-            (mask_files.MISSED, "missed (false negative)"),
-            (mask_files.ADDED, "added (false positive)"),
+            (palette.FALSE_NEGATIVE, "false negative"),
+            (palette.FALSE_POSITIVE, "false positive"),
         )
     ]
     _finish(figure, handles, title, path)
@@ -180,8 +177,8 @@ def heat_sheet(rows, path, title=""):
             ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap="gray")
             ax.imshow(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), cmap="inferno", alpha=0.65)
             ax.set_xlabel(f"{heat.min():.3g} to {heat.max():.3g}", fontsize=8)
-            outline(ax, mask, PREDICTION_COLOR, "solid")
-    _finish(figure, [Line2D([], [], color=PREDICTION_COLOR, label="prediction")], title, path)
+            outline(ax, mask, palette.PREDICTION, "solid")
+    _finish(figure, [Line2D([], [], color=palette.PREDICTION, label="prediction")], title, path)
 
 
 def label_sheet(rows, path, title=""):
@@ -196,16 +193,16 @@ def label_sheet(rows, path, title=""):
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
         shown = axes[3].imshow(edge, cmap="inferno", vmin=0.3, vmax=0.7)
         for ax in (axes[0], axes[2]):
-            outline(ax, np.asarray(mask, bool), TRUTH_COLOR, "solid")
+            outline(ax, np.asarray(mask, bool), palette.TRUTH, "solid")
         figure.colorbar(shown, ax=axes[3], ticks=[0.3, 0.7])
-    _finish(figure, [Line2D([], [], color=TRUTH_COLOR, label="mask")], title, path)
+    _finish(figure, [Line2D([], [], color=palette.TRUTH, label="mask")], title, path)
 
 
 def _contours(axes, truth, prediction):
     """Outlines of masks (H, W, classes): a color for each of the two or, with several classes, for each class."""
     classes = truth.shape[-1]
     for k in range(classes):
-        colors = (TRUTH_COLOR, PREDICTION_COLOR) if classes == 1 else (class_color(k),) * 2
+        colors = (palette.TRUTH, palette.PREDICTION) if classes == 1 else (class_color(k),) * 2
         outline(axes, truth[..., k], colors[0], "solid")
         outline(axes, prediction[..., k], colors[1], "solid" if classes == 1 else (0, (2, 1.2)))
 
@@ -232,7 +229,7 @@ def sample_rows(split, chosen, scores, predictions):
 
 def _sample_legend(classes):
     if len(classes) == 1:
-        colors, dashes = (TRUTH_COLOR, PREDICTION_COLOR), ("-", "-")
+        colors, dashes = (palette.TRUTH, palette.PREDICTION), ("-", "-")
     else:
         colors, dashes = ("0.3", "0.3"), ("-", "--")
     entries = zip(colors, dashes, ("truth", "prediction"), strict=True)
@@ -271,7 +268,7 @@ def curves(log_csv, png, title=""):
     if len(paths) == 1:
         scores = ["val_dice", "dice", "val_jaccard", "jaccard"]
         panels = {"loss": ["val_loss", "loss"], "Dice and Jaccard": scores, "learning rate": ["learning_rate"]}
-        colors = {name: PALETTE[k] for k, names in enumerate((scores[:2], scores[2:])) for name in names}
+        colors = {name: palette.of_class(k) for k, names in enumerate((scores[:2], scores[2:])) for name in names}
     else:
         panels = {f"validation {_title(name)}": [f"val_{name}"] for name in ("loss", "dice", "jaccard")}
     figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
@@ -279,7 +276,7 @@ def curves(log_csv, png, title=""):
         for k, (path, log) in enumerate(zip(paths, logs, strict=True)):
             for column in columns:
                 name = _title(column) if len(paths) == 1 else path.parent.name
-                color = colors.get(column, PALETTE[0]) if len(paths) == 1 else PALETTE[k % len(PALETTE)]
+                color = colors.get(column, palette.of_class(0)) if len(paths) == 1 else palette.of_class(k)
                 _draw_column(axes, log, column, name, color)
         tidy(axes)
         axes.set(xlabel="epoch", title=label)

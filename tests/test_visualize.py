@@ -13,8 +13,7 @@ import config
 import runs
 import visualize
 from datasets.arrays import Writer
-from figures import style
-from imaging import mask_files
+from imaging import mask_files, palette
 from tests.figures.test_style import has_color, write_log
 from tests.imaging.test_mask_files import disk
 
@@ -25,7 +24,7 @@ def test_curves_of_two_runs_from_the_command_line(tmp_path, monkeypatch, capsys)
     write_log(Path("output/b/log.csv"), val_dice=0.5)
     visualize.main(["curves", "--run", "a", "b"])
     assert capsys.readouterr().out == "output/a/curves.png\n"
-    assert all(has_color("output/a/curves.png", color) for color in style.PALETTE[:2])
+    assert all(has_color("output/a/curves.png", color) for color in palette.CLASSES[:2])
     with pytest.raises(SystemExit, match=r"error: output/c/log\.csv: no training log"):
         visualize.main(["curves", "--run", "c"])
 
@@ -81,7 +80,7 @@ def test_samples_of_several_classes_show_where_there_is_something(tmp_path, monk
 def test_errors_are_tinted(scored, capsys):
     visualize.main(["errors", "--run", "r", "--count", "1", "--order", "best"])
     assert capsys.readouterr().out == "output/r/errors_best.png\n"
-    for color, grey in ((mask_files.MISSED, 68), (mask_files.ADDED, 190)):  # of the lesion and of the skin
+    for color, grey in ((palette.FALSE_NEGATIVE, 68), (palette.FALSE_POSITIVE, 190)):  # of the lesion and of the skin
         assert has_color("output/r/errors_best.png", color)  # in the legend
         tint = [round(0.65 * int(color[i : i + 2], 16) + 0.35 * grey) for i in (1, 3, 5)]
         assert has_color("output/r/errors_best.png", "#{:02x}{:02x}{:02x}".format(*tint), 4)
@@ -119,4 +118,4 @@ def test_labels_from_the_command_line(tmp_path, monkeypatch, capsys):
     visualize.main(["labels", "--data", "data", "--out", "three.png"])
     assert capsys.readouterr().out == "output/labels.png\nthree.png\n"
     assert cv2.imread("three.png").shape[0] > 1.2 * cv2.imread("output/labels.png").shape[0]
-    assert has_color("three.png", style.TRUTH_COLOR)
+    assert has_color("three.png", palette.TRUTH)

@@ -14,6 +14,7 @@ import visualize
 from datasets import class_statistics
 from datasets.arrays import Writer
 from figures import classes, style
+from imaging import palette
 from tests.figures.test_style import has_color, write_log
 from tests.imaging.test_mask_files import ATTRIBUTES, disk
 
@@ -39,7 +40,7 @@ def test_distribution_of_each_split(capsys):
     train = np.load("data/mask_train.npy")
     assert lines[1] == ["train", "pigment_network", "3", "75.00%", f"{train[..., 0].mean():.2%}"]
     assert lines[6] == ["train", "any", "3", "75.00%"] and lines[12] == ["val", "any", "1", "50.00%"]
-    drawn = [has_color("output/distribution.png", color) for color in style.PALETTE[:5]]
+    drawn = [has_color("output/distribution.png", color) for color in palette.CLASSES[:5]]
     assert all(drawn)  # all in the legend
     with pytest.raises(SystemExit, match=r"error: gone/meta\.json not found"):
         visualize.main(["distribution", "--data", "gone"])
@@ -59,7 +60,7 @@ def test_prediction_shows_each_class_in_its_color():
     notes = ["one", "two\nlines"]
     classes.prediction(image, masks, masks, masks * 0.5, ["a_b", "c"], notes, "both.png", "t")
     classes.prediction(image, None, masks, masks * 0.5, ["a_b", "c"], notes, "found.png", "t")
-    tint = np.array([int(style.PALETTE[1][i : i + 2], 16) for i in (1, 3, 5)]) * 0.6 + 128 * 0.4
+    tint = np.array([int(palette.CLASSES[1][i : i + 2], 16) for i in (1, 3, 5)]) * 0.6 + 128 * 0.4
     pixels = [cv2.cvtColor(cv2.imread(name), cv2.COLOR_BGR2RGB) for name in ("both.png", "found.png")]
     areas = [np.count_nonzero(np.abs(picture - tint).max(axis=-1) < 3) for picture in pixels]
     assert areas[0] == pytest.approx(2 * areas[1], rel=0.1) and areas[1] > 1000  # truth and prediction, or one alone
@@ -113,6 +114,6 @@ def test_epochs_without_validation_leave_no_gap():
         rows.to_csv("log.csv", index=False)
         style.curves("log.csv", f"{name}.png")
         picture = cv2.cvtColor(cv2.imread(f"{name}.png"), cv2.COLOR_BGR2RGB).astype(int)
-        color = [int(style.PALETTE[1][i : i + 2], 16) for i in (1, 3, 5)]
+        color = [int(palette.CLASSES[1][i : i + 2], 16) for i in (1, 3, 5)]
         areas.append(np.count_nonzero(np.abs(picture - color).max(axis=-1) < 12))
     assert areas[0] > areas[1] + 500  # a line from end to end; in a single epoch a dot

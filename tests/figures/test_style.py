@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from figures import style
+from imaging import palette
 from tests.imaging.test_mask_files import ATTRIBUTES, disk
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +56,9 @@ def test_sample_sheet_colors_the_classes(tmp_path):
     masks[..., 1] = disk()
     style.sample_sheet([("a", image, masks, masks)], tmp_path / "five.png", classes=ATTRIBUTES)
     style.sample_sheet([("a", image, masks[..., 1:2], masks[..., :1])], tmp_path / "one.png")
-    assert has_color(tmp_path / "five.png", style.PALETTE[1])
-    assert not has_color(tmp_path / "one.png", style.PALETTE[1])
-    assert has_color(tmp_path / "one.png", style.TRUTH_COLOR)
+    assert has_color(tmp_path / "five.png", palette.CLASSES[1])
+    assert not has_color(tmp_path / "one.png", palette.CLASSES[1])
+    assert has_color(tmp_path / "one.png", palette.TRUTH)
 
 
 def test_pick():
