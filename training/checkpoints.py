@@ -10,7 +10,6 @@ from the same run.
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import struct
@@ -18,6 +17,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 
@@ -38,14 +38,17 @@ def locked(folder, first=True):
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(f"run '{folder.name}' is being trained right now: choose another --run") from None
-        for left in folder.glob(".writing_*"):  # by a process that was killed
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise FileExistsError(f"run '{folder.name}' is being trained right now: choose another --run") from None
+    try:
+        for left in folder.glob(".writing_*"):  # by a process that was killed: this one holds the lock
             left.unlink()
         yield
+    finally:
+        lock.release()
 
 
 def files(folder):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import resource
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ from compute import devices
 from training import checkpoints, optimizers, steps
 from training.logger import HIGHER_IS_BETTER, Average, Recorder
 from utils.errors import UserError
+from utils.memory import peak_memory
 
 CHECK = 10  # steps between two looks at the loss
 COUNTS = ("wait", "best", "cooldown_counter")  # what Keras's callbacks remember
@@ -207,7 +207,7 @@ class Training:
         """The last line."""
         best = self.recorder.best()
         speed = pd.Series([row["images_per_second"] for row in self.recorder.rows]).median()
-        memory = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
+        memory = f"{peak_memory() / 2**30:.1f} GiB"
         for gpu in tf.config.list_logical_devices("GPU"):
             peak = tf.config.experimental.get_memory_info(gpu.name.removeprefix("/device:"))["peak"]
             memory += f", {gpu.name.removeprefix('/device:')} {peak / 2**30:.1f} GiB"

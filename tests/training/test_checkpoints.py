@@ -266,6 +266,25 @@ def test_what_cannot_go_on_is_refused(discs, monkeypatch, capsys):
     assert "is finished, 4 epochs" in refused("--resume")
 
 
+def test_the_lock_ends_with_its_process_and_leftovers_go_under_it():
+    folder = Path("checkpoint/run")
+    folder.mkdir(parents=True)
+    left = folder / ".writing_step_00000004.npz"
+    left.touch()
+    code = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    command = [sys.executable, "-c", code, str(folder / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(FileExistsError, match="run 'run' is being trained right now"), checkpoints.locked(folder):
+            pass
+        assert left.exists()  # perhaps of the process that holds the lock
+        other.kill()
+    with checkpoints.locked(folder):
+        assert not left.exists()
+    with checkpoints.locked(folder):  # free again
+        pass
+
+
 def test_asked_to_stop_a_run_saves_and_goes_on(discs, monkeypatch, capsys):
     import train
 
