@@ -36,7 +36,7 @@ class Options:
     tta: bool = False
     clean: bool = False
     batch_size: int = 16
-    surface_distances: bool = False
+    boundary: bool = False
 
     @property
     def variant(self):
