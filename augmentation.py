@@ -27,6 +27,7 @@ from datasets.arrays import Writer, open_split, read_meta
 from datasets.phantoms import phantom
 from imaging import effects, hair_removal, overlays, palette
 from utils import errors
+from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
 
@@ -308,7 +309,7 @@ def main(argv=None):
     parser.add_argument("--copies", type=int, default=3, help="transformed images for each original")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--preview", action="store_true", help="draw what each setting does")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(snake_case(argv))
     if args.preview:
         out = args.out or "output/augmentation.png"
         preview(*examples(args.data), out)

@@ -34,6 +34,7 @@ from models.residual_unet import residual_unet
 from models.texture_unet import texture_unet
 from models.unet import unet
 from models.unext import unext
+from utils.arguments import snake_case
 from utils.errors import UserError
 
 
@@ -249,7 +250,7 @@ def import_weights(argv):
     parser.add_argument("--out", required=True, type=Path, help="the .keras file to write")
     parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
     parser.add_argument("--option", type=option, action="append", default=[], help="KEY=VALUE; repeatable")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(snake_case(argv))
     if args.out.suffix != ".keras":
         parser.error(f"--out must end in .keras, got {args.out}")
     try:
@@ -271,7 +272,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
     parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(snake_case(argv))
     if args.name is None:
         return print_table()
     if args.name not in REGISTRY:

@@ -1,33 +1,32 @@
-"""Pictures of runs and data: training curves, samples, errors, one image in full, what a network looks at, classes.
+"""Pictures of runs and data: training curves, samples, errors, one image in full, explanations of a network, classes.
 
     python visualize.py curves --run RUN [RUN ...]               # several runs in one figure
     python visualize.py predict --run RUN --split val --index 78 # one image: truth and prediction of each class
     python visualize.py predict --run RUN --id ISIC_0016072 --threshold best     # of the val split
     python visualize.py samples --run RUN                        # image, truth, prediction, contours
-    python visualize.py errors --run RUN --order worst           # missed and wrongly added pixels tinted
+    python visualize.py errors --run RUN --order worst           # false negatives and false positives tinted
     python visualize.py attention --run RUN [IMAGES]             # the gates inside the network
-    python visualize.py gradcam --run RUN [IMAGES]               # which places speak for the lesion
+    python visualize.py gradcam --run RUN [IMAGES]               # which positions contribute to the lesion
     python visualize.py labels --data dataset_isic18             # what AdSTNet's head learns of each mask
     python visualize.py distribution --data dataset_isic18       # how often each class is there; prints a table too
 
-`curves` reads `output/RUN/log.csv`, which train.py writes, and tells the settings in its title. `predict` runs the
-network on one image of prepared data and shows probabilities, masks and scores of each class. `distribution` reads the
-masks of prepared data: of which class those are that are not empty, how many images have any, each one's share of the
-pixels. The others need a run scored by evaluate.py, of whose images they show the --count best, median or worst
-(--order): they read `output/RUN/metrics.json` and `per_image.csv`, the masks in `predictions/RUN/` and the prepared
-arrays. `attention` and `gradcam` also take image files, folders and patterns, and then need the run alone. `labels`
-needs no run: it shows --count training images of prepared data. Each writes one picture, `output/RUN/COMMAND….png`
-(`output/labels.png`, `output/distribution.png`) or --out FILE (.png, .pdf or .svg), in two seconds, those that run a
-network in ten.
+RUN is the name of a run or the path of its folder, such as checkpoint_best/RUN. `curves` reads `output/RUN/log.csv`,
+which train.py writes, and shows the settings in its title. `predict` runs the network on one image of prepared data and
+shows probabilities, masks and scores of each class. `distribution` reads the masks of prepared data: of which class
+those are that are not empty, how many images have any, and how many of the pixels each class has. The others need a run
+scored by evaluate.py, of whose images they show the --count best, median or worst (--order): they read
+`output/RUN/metrics.json` and `per_image.csv`, the masks in `predictions/RUN/` and the prepared arrays. `attention` and
+`gradcam` also take image files, folders and patterns, and then need the run alone. `labels` needs no run: it shows
+--count training images of prepared data. Each writes one picture, `output/RUN/COMMAND….png` (`output/labels.png`,
+`output/distribution.png`) or --out FILE (.png, .pdf or .svg), in two seconds, those that run a network in ten.
 
-Attention: every gate that multiplies a map by a sigmoid, by place in the network, averaged over channels (attention
-U-Nets, LF-Net); of AS-Net the two gates of each spatial step together, and the mean map of each channel step.
-Grad-CAM (Selvaraju et al. 2017, for masks as Vinogradova et al. 2020) works for any network; a column each for the maps
-at its bottom and after each decoder step, or for those of --layers (`python model.py NETWORK` lists them).
+Attention: every gate that multiplies a map by a sigmoid, averaged over its channels, in the order of the network
+(attention U-Nets, LF-Net); of AS-Net the two gates of each spatial step together, and the mean map of each channel
+step. Grad-CAM (Selvaraju et al. 2017, for masks as Vinogradova et al. 2020) works for any network; a column each for
+the maps at its bottom and after each decoder step, or for those of --layers (`python model.py NETWORK` lists them).
 """
 
 import argparse
-import json
 import math
 import os
 from pathlib import Path
@@ -41,41 +40,59 @@ import runs
 from datasets.arrays import open_split, read_meta
 from datasets.class_statistics import class_shares
 from figures import classes as class_figures
-from figures import style
+from figures import sheets, style, training_curves
 from imaging import files
+from inference.arguments import add_run, add_threshold
 from utils import errors
-from utils.arguments import positive
+from utils.arguments import positive, snake_case
 from utils.errors import UserError
+from utils.files import read_json
+
+# === Scored runs ===
 
 
-def chosen_rows(run, order, count):
-    """Rows (label, image, truth, prediction) of the best, median or worst images of a scored run, and the split.
+def chosen_rows(name, order, count):
+    """Rows (label, image, truth, prediction) of the best, median or worst images of a scored run, split and title.
 
     FileNotFoundError, UserError: the run is not scored, has not so many images, or was scored on other data.
     """
-    output, remedy = Path("output") / run, f"python evaluate.py --run {run}"
+    output = Path("output") / name
+    remedy = f"python evaluate.py --run {name}"
     if not (output / "metrics.json").exists():
         raise FileNotFoundError(f"{output / 'metrics.json'}: the run is not scored yet; {remedy} does it")
-    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(output / "per_image.csv", dtype={"id": str})
-    if table["id"].is_unique:
-        scores = table.set_index("id")["jaccard"]
-    else:  # of several classes all pixels together, as evaluate.py ranks images; 0/0 is NaN
-        pixels = table.groupby("id", sort=False)[["tp", "fp", "fn"]].sum()
-        scores = pixels["tp"] / pixels.sum(axis=1)
-    split = open_split(metrics["data"], metrics["split"])
+    result = read_json(output / "metrics.json", f"{remedy} writes it anew")
+    with errors.unreadable(output / "metrics.json", f"{remedy} writes it anew"):
+        data, split_name = result["data"], result["split"]
+    with errors.unreadable(output / "per_image.csv", f"{remedy} writes it anew"):
+        scores = image_scores(output / "per_image.csv")
+    split = open_split(data, split_name)
     if list(scores.index) != list(split.ids):
-        raise UserError(f"{metrics['data']}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
+        raise UserError(f"{data}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
     chosen = [(order, i) for i in style.pick(scores, order, count)]
-    rows = list(style.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / run))
-    return rows, split, f"{run}: {order} of {len(scores)} images of {metrics['split']}"
+    rows = list(style.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / name))
+    return rows, split, f"{name}: {order} of {len(scores)} images of {split_name}"
 
 
-def sheet(arguments, out):
-    """Samples or errors of a scored run."""
-    rows, split, title = chosen_rows(arguments.run, arguments.order, arguments.count)
-    draw = {"samples": style.sample_sheet, "errors": style.error_sheet}[arguments.command]
+def image_scores(path):
+    """Jaccard of each image, by its id, from per_image.csv; of several classes that of all pixels together."""
+    table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values={"jaccard": [""]})
+    if table["id"].is_unique:
+        return table.set_index("id")["jaccard"]
+    pixels = table.groupby("id", sort=False)[["tp", "fp", "fn"]].sum()
+    return pixels["tp"] / pixels.sum(axis=1)  # as evaluate.py ranks images; 0/0 is NaN
+
+
+def sheet(given):
+    """Samples or errors of a scored run; returns the picture's path."""
+    name = runs.name_of(given.run)
+    out = given.out or Path("output") / name / f"{given.command}_{given.order}.png"
+    rows, split, title = chosen_rows(name, given.order, given.count)
+    draw = {"samples": sheets.sample_sheet, "errors": sheets.error_sheet}[given.command]
     draw(rows, out, split.classes, title)
+    return out
+
+
+# === Explanations ===
 
 
 def own_pictures(patterns, size):
@@ -87,189 +104,198 @@ def own_pictures(patterns, size):
             raise UserError(f"{path}: {problem}") from None
 
 
-def heat(arguments, out):
-    """Attention or Grad-CAM, of image files or of images of a scored run."""
+def heat(given):
+    """Attention or Grad-CAM, of image files or of images of a scored run; returns the picture's path."""
     from inference import explain  # needs TensorFlow, which takes seconds to import
     from inference.predictor import load_predictor
 
-    predictor = load_predictor(arguments.run)
-    if arguments.images:
-        pictures = own_pictures(arguments.images, predictor.size)
-        title = arguments.run
+    predictor = load_predictor(given.run)
+    if given.images:
+        pictures = own_pictures(given.images, predictor.size)
+        title = predictor.name
+        file = f"{given.command}.png"
     else:
-        rows, _, title = chosen_rows(arguments.run, arguments.order, arguments.count)
+        rows, _, title = chosen_rows(predictor.name, given.order, given.count)
         pictures = [(label, image) for label, image, _, _ in rows]
-    name = arguments.name or predictor.classes[0]
+        file = f"{given.command}_{given.order}.png"
+    name = given.name or predictor.classes[0]
     if name not in predictor.classes:
-        raise UserError(f"{arguments.run} has no class {name!r}; there are: {', '.join(predictor.classes)}")
+        raise UserError(f"{predictor.name} has no class {name!r}; there are: {', '.join(predictor.classes)}")
     k = predictor.classes.index(name)
     rows = []
     for label, picture in pictures:
         image = predictor.fit(picture)
-        mask, pixels = predictor(image)[0][..., k], predictor.pixels(image[None])  # (H, W), (1, H, W, channels)
-        if arguments.command == "attention":
+        mask = predictor(image)[0][..., k]  # (H, W)
+        pixels = predictor.pixels(image[None])  # (1, H, W, channels)
+        if given.command == "attention":
             maps = explain.attention(predictor.network, pixels)
         else:
-            maps = explain.gradcam(predictor.network, pixels, k, arguments.layers)
+            maps = explain.gradcam(predictor.network, pixels, k, given.layers)
         rows.append((label, image, mask, maps))
-    what = "attention" if arguments.command == "attention" else f"Grad-CAM of {name}"
-    style.heat_sheet(rows, out, f"{title}, {what}")
+    what = "attention" if given.command == "attention" else f"Grad-CAM of {name}"
+    out = given.out or Path("output") / predictor.name / file
+    sheets.heat_sheet(rows, out, f"{title}, {what}")
+    return out
 
 
-def labels(arguments, out):
-    """AdSTNet's labels of images at even distances in the training split."""
+# === Prepared data ===
+
+
+def labels(given):
+    """AdSTNet's labels of images at even distances in the training split; returns the picture's path."""
     from models.adstnet import labels_from_mask
 
-    split = open_split(arguments.data, "train")
+    out = given.out or Path("output") / "labels.png"
+    split = open_split(given.data, "train")
     if split.masks is None:
-        raise UserError(f"{arguments.data}: the train split has no masks to make labels of")
-    chosen = range(0, len(split.ids), max(1, len(split.ids) // arguments.count))[: arguments.count]
-    masks = [split.masks[i][..., 0] for i in chosen]
-    rows = [
-        (split.ids[i], split.images[i], mask, *labels_from_mask(mask)) for i, mask in zip(chosen, masks, strict=True)
-    ]
-    style.label_sheet(rows, out)
+        raise UserError(f"{given.data}: the train split has no masks to make labels of")
+    rows = []
+    for i in range(0, len(split.ids), max(1, len(split.ids) // given.count))[: given.count]:
+        mask = split.masks[i][..., 0]
+        rows.append((split.ids[i], split.images[i], mask, *labels_from_mask(mask)))
+    sheets.label_sheet(rows, out)
+    return out
 
 
-def distribution(arguments, out):
-    """How often each class is there in the splits of prepared data; prints a table."""
+def distribution(given):
+    """How often each class is there in the splits of prepared data; prints a table, returns the picture's path."""
     shares = {}
-    for name in read_meta(arguments.data)["counts"]:
-        split = open_split(arguments.data, name)
+    for name in read_meta(given.data)["counts"]:
+        split = open_split(given.data, name)
         if split.masks is not None and len(split.ids):
             shares[name] = class_shares(split.masks)
             classes = split.classes
     if not shares:
-        raise UserError(f"{arguments.data}: no split has masks to count")
-    rows = [
-        {"split": name, "class": label, "images": images, "of images": images / each.images, "of pixels": pixels}
-        for name, each in shares.items()
-        for label, images, pixels in [
-            *zip(classes, each.having, each.pixels, strict=True),
-            ("any", each.any, math.nan),
-        ]
-    ]
-    table = pd.DataFrame(rows).to_string(index=False, float_format=lambda share: f"{share:.2%}", na_rep="")
-    class_figures.distribution(shares, classes, out, f"Classes of {arguments.data}")
-    print(table)
+        raise UserError(f"{given.data}: no split has masks to count")
+    rows = []
+    for name, each in shares.items():
+        counts = [*zip(classes, each.having, each.pixels, strict=True), ("any", each.any, math.nan)]
+        for label, images, pixels in counts:
+            of_images = images / each.images
+            row = {"split": name, "class": label, "images": images, "of images": of_images, "of pixels": pixels}
+            rows.append(row)
+    out = given.out or Path("output") / "distribution.png"
+    class_figures.distribution(shares, classes, out, f"Classes of {given.data}")
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.2%}".format, na_rep=""))
+    return out
 
 
-def prediction(arguments, out):
-    """One image of prepared data in full: probabilities, truth and prediction of each class, with scores."""
-    import metrics
-    from inference import predictor as inference  # needs TensorFlow, which takes seconds to import
+def prediction(given):
+    """One image of prepared data in full: probabilities, truth and prediction of each class; prints their scores.
 
-    predictor = inference.load_predictor(arguments.run, arguments.threshold)
-    data = arguments.data or predictor.settings.data
-    split = open_split(data, arguments.split)
-    inference.check_fit(predictor.network, split, data)
-    number = position(split, arguments, data)
-    id, image = split.ids[number], np.asarray(split.images[number])
+    Returns the picture's path.
+    """
+    from inference.predictor import check_fit, load_predictor  # needs TensorFlow, which takes seconds to import
+
+    predictor = load_predictor(given.run, given.threshold)
+    data = given.data or predictor.settings.data
+    split = open_split(data, given.split)
+    check_fit(predictor.network, split, data)
+    number = position(split, given, data)
+    image = np.asarray(split.images[number])
     masks, probabilities = predictor(image)
-    truth, notes = None if split.masks is None else np.asarray(split.masks[number], bool), []
+    truth = None if split.masks is None else np.asarray(split.masks[number], bool)
+    notes = []
     for k, threshold in enumerate(predictor.thresholds):
         peak = f"largest {probabilities[..., k].max():.2f}, threshold {threshold:g}"
-        notes.append(peak if truth is None else f"{verdict(metrics, truth[..., k], masks[..., k])}\n{peak}")
-    out = out or Path("output") / predictor.name / f"predict_{id}.png"
-    title = f"{predictor.name}: {id}, number {number} of {arguments.split}"
+        notes.append(peak if truth is None else f"{verdict(truth[..., k], masks[..., k])}\n{peak}")
+    out = given.out or Path("output") / predictor.name / f"predict_{split.ids[number]}.png"
+    title = f"{predictor.name}: {split.ids[number]}, number {number} of {given.split}"
     class_figures.prediction(image, truth, masks, probabilities, predictor.classes, notes, out, title)
     for name, note in zip(predictor.classes, notes, strict=True):
         print(f"{name}: {', '.join(note.splitlines())}")
     return out
 
 
-def position(split, arguments, data):
+def position(split, given, data):
     """The number of the image that --index or --id asks for. UserError: there is none such."""
-    if arguments.id is None:
-        if not 0 <= arguments.index < len(split.ids):
+    if given.id is None:
+        if not 0 <= given.index < len(split.ids):
             last = len(split.ids) - 1
-            raise UserError(f"--index {arguments.index}: {arguments.split} of {data} has the images 0 to {last}")
-        return arguments.index
-    if arguments.id not in split.ids:
-        raise UserError(f"no image {arguments.id} in {arguments.split} of {data}; index_{arguments.split}.csv has all")
-    return split.ids.index(arguments.id)
+            raise UserError(f"--index {given.index}: {given.split} of {data} has the images 0 to {last}")
+        return given.index
+    if given.id not in split.ids:
+        raise UserError(f"no image {given.id} in {given.split} of {data}; index_{given.split}.csv has all")
+    return split.ids.index(given.id)
 
 
-def verdict(metrics, truth, mask):
-    """How a mask (H, W) fits the truth, in words."""
+def verdict(truth, mask):
+    """How a mask, bool (H, W), fits the truth, in words."""
+    import metrics  # needs TensorFlow, which takes seconds to import
+
     if not truth.any():
-        return f"not there, {100 * mask.mean():.1f} % marked" if mask.any() else "not there, none marked"
+        return f"not there, {100 * mask.mean():.1f} % predicted" if mask.any() else "not there, none predicted"
     counts = metrics.counts(truth[None], mask[None])
     return f"Jaccard {metrics.jaccard(counts):.3f}, Dice {metrics.dice(counts):.3f}"
 
 
-def curves_title(names):
-    """Names of runs; of one that is still there also its settings, of several those in which they differ."""
-    found = {name: runs.settings(runs.BEST / name) for name in names if (runs.BEST / name / "settings.yaml").is_file()}
-    if len(names) == 1:
-        return runs.title(found[names[0]]) if found else names[0]
-    told = [runs.told(settings) for settings in found.values()]
-    differ = [key for key in dict.fromkeys(key for each in told for key in each) if len({e.get(key) for e in told}) > 1]
-    lines = [
-        f"{name}: " + ", ".join(f"{key} {each.get(key, 'default')}" for key in differ)
-        for name, each in zip(found, told, strict=True)
-    ]
-    return "\n".join([", ".join(names), *lines * bool(differ)])
+# === Training curves ===
 
 
-def parse_arguments(argv):
+def curves(given):
+    """Training curves of runs; returns the picture's path."""
+    names = [runs.name_of(run) for run in given.run]
+    out = given.out or Path("output") / names[0] / "curves.png"
+    training_curves.curves([Path("output") / name / "log.csv" for name in names], out, runs.titles(names))
+    return out
+
+
+# === Command line ===
+
+
+def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    lines = commands.add_parser("curves", help="training curves of one run or several")
-    lines.add_argument("--run", nargs="+", required=True)
-    helps = {
-        "samples": "images, truth, prediction and contours of a scored run",
-        "errors": "missed and wrongly added pixels",
-        "attention": "the gates inside the network, as heat",
-        "gradcam": "which places speak for the lesion, as heat",
-    }
-    for name, text in helps.items():
+    commands = parser.add_subparsers(required=True)
+
+    def add(name, draw, text):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--run", required=True)
-        command.add_argument("--order", choices=style.ORDERS, default="worst")
-        command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
-        if name in ("attention", "gradcam"):
-            command.add_argument("images", nargs="*", help="image files, folders, 'patterns*.jpg' instead")
-            command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
+        command.set_defaults(command=name, draw=draw)
+        command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
+        return command
+
+    add("curves", curves, "training curves of one run or several").add_argument("--run", nargs="+", required=True)
+    for name, text in (
+        ("samples", "images, truth, prediction and contours of a scored run"),
+        ("errors", "false negatives and false positives"),
+    ):
+        add_order(add(name, sheet, text))
+    for name, text in (
+        ("attention", "the gates inside the network, as heat"),
+        ("gradcam", "which positions contribute to the lesion, as heat"),
+    ):
+        command = add(name, heat, text)
+        add_order(command)
+        command.add_argument("images", nargs="*", help="image files, folders, 'patterns*.jpg' instead")
+        command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
     command.add_argument("--layers", nargs="+", default=(), help="whose maps are weighted (default: of each step)")
-    command = commands.add_parser("labels", help="image, mask, core and edge label of AdSTNet")
+
+    command = add("labels", labels, "image, mask, core and edge label of AdSTNet")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     command.add_argument("--count", type=positive, default=4, help="rows, one an image (default 4)")
-    command = commands.add_parser("predict", help="one image: probabilities, truth and prediction of each class")
-    command.add_argument("--run", help="name of a run (default: the newest)")
+    command = add("predict", prediction, "one image: probabilities, truth and prediction of each class")
+    add_run(command)
+    add_threshold(command)
     command.add_argument("--split", default="val", help="train, val (default) or test")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--index", type=int, default=0, help="number of the image in the split, from 0 (default)")
     which.add_argument("--id", help="its id instead")
     command.add_argument("--data", help="prepared folder (default: the run's)")
-    command.add_argument("--threshold", type=runs.threshold, help="a number, best or challenge (default: the run's)")
-    command = commands.add_parser("distribution", help="how often each class is there in prepared data")
+    command = add("distribution", distribution, "how often each class is there in prepared data")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
-    for command in commands.choices.values():
-        command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
-    return parser.parse_args(argv)
+    return parser
+
+
+def add_order(command):
+    """Add which images of a scored run are shown."""
+    add_run(command, required=True)
+    command.add_argument("--order", choices=style.ORDERS, default="worst")
+    command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
 
 
 @errors.in_one_line()
 def main(argv=None):
-    arguments = parse_arguments(argv)
-    if arguments.command == "curves":
-        out = arguments.out or Path("output") / arguments.run[0] / "curves.png"
-        logs = [Path("output") / run / "log.csv" for run in arguments.run]
-        style.curves(logs, out, curves_title(arguments.run))
-    elif arguments.command == "predict":
-        out = prediction(arguments, arguments.out)
-    elif arguments.command == "distribution":
-        out = arguments.out or Path("output") / "distribution.png"
-        distribution(arguments, out)
-    elif arguments.command == "labels":
-        out = arguments.out or Path("output") / "labels.png"
-        labels(arguments, out)
-    else:
-        name = arguments.command + ("" if getattr(arguments, "images", None) else f"_{arguments.order}")
-        out = arguments.out or Path("output") / arguments.run / f"{name}.png"
-        (sheet if arguments.command in ("samples", "errors") else heat)(arguments, out)
-    print(out)
+    given = parser().parse_args(snake_case(argv))
+    print(given.draw(given))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What evaluate.py takes beyond the network's own time, and what the AS-Net code's way of scoring takes.
 
-    python benchmarks/evaluate.py [--images 1000] [--asnet-images 100]
+    python benchmarks/evaluate.py [--images 1000] [--asnet_images 100]
 
 Goal: 1,000 masks of 192 × 256 in 2 seconds beyond the network. The data set is made up in a temporary folder; the
 network is a blur and a threshold, so that its own time is small beside what is measured. Seconds are for 1,000 images;
@@ -41,6 +41,7 @@ import runs
 from datasets.arrays import Writer, open_split
 from evaluation import score_split, summary, write_results
 from inference import probabilities as inference_probabilities
+from utils.arguments import snake_case
 
 SIZE = (192, 256)
 
@@ -95,8 +96,8 @@ def best_of(work, times=3):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--asnet-images", type=int, default=100)
-    arguments = parser.parse_args()
+    parser.add_argument("--asnet_images", type=int, default=100)
+    arguments = parser.parse_args(snake_case())
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         make_data(arguments.images)
         run = runs.BEST / "blobs"

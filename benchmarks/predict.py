@@ -21,6 +21,7 @@ import predict
 import runs
 from datasets import synthetic
 from imaging import files as image_files
+from utils.arguments import snake_case
 
 DISTINCT = 10  # pictures, written again and again
 
@@ -29,7 +30,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--network", default="unet16")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(snake_case())
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         # 1. a run with random weights, and pictures
         run = runs.BEST / "random"
@@ -58,8 +59,9 @@ def main():
 
 
 def seconds(work):
-    """Clock and processor seconds of a call; the latter is what to look at where other programs share the cores."""
-    clock, processor = time.perf_counter(), time.process_time()
+    """Clock and processor seconds of a call; the latter are what counts while other programs use the cores too."""
+    clock = time.perf_counter()
+    processor = time.process_time()
     work()
     return time.perf_counter() - clock, time.process_time() - processor
 

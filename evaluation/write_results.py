@@ -11,7 +11,7 @@ import numpy as np
 import metrics
 from evaluation import report, report_formats, summary
 from figures import scores as score_figures
-from figures import style
+from figures import sheets, style
 from imaging import mask_files
 from utils.files import replacing
 
@@ -131,11 +131,11 @@ def draw(output, result, split, scored, predictions):
         tp, fp, fn, tn = pooled["confusion_matrix"].values()
         roc[name] = (false_rates, true_rates, pooled["roc_auc"])
         precision_recall[name] = (recalls, precisions, pooled["average_precision"], (tp + fn) / (tp + fp + fn + tn))
-    style.roc(roc, output / "ROC.png")
-    style.precision_recall(precision_recall, output / "Precision_recall.png")
+    score_figures.roc(roc, output / "ROC.png")
+    score_figures.precision_recall(precision_recall, output / "Precision_recall.png")
 
     scores = summary.image_jaccards(scored.counts[result["variant"]])
     chosen = [(order, style.pick(scores, order)[0]) for order in style.ORDERS]
     rows = style.sample_rows(split, chosen, scores, predictions)
     title = f"{result['run']}: best, median and worst of {result['images']} images ({result['split']})"
-    style.sample_sheet(rows, output / "sample_results.png", split.classes, title)
+    sheets.sample_sheet(rows, output / "sample_results.png", split.classes, title)

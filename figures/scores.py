@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evaluation.summary import MEASURES
-from figures.style import save, tidy
+from figures.style import light_grid, save
 from imaging import overlays, palette
 
 HEIGHT = 256  # of a picture of the worst images, in pixels
@@ -42,7 +42,7 @@ def _thresholds(axes, table, best):
             label += f", best {best['best'][name]:g}"
             axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
         axes.plot(part["threshold"], part[measure], color=color, linewidth=1.6, label=label)
-    tidy(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
+    light_grid(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -53,7 +53,7 @@ def _calibration(axes, classes, histograms):
         label = f"{name.replace('_', ' ')}, error {histogram.expected_calibration_error():.3f}"
         axes.plot(probability, share, "o-", color=palette.of_class(k), linewidth=1.4, markersize=3, label=label)
     labels = {"xlabel": "mean probability", "ylabel": "share of true pixels"}
-    tidy(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
+    light_grid(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -61,7 +61,7 @@ def _spread(axes, classes, of_images):
     axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=palette.of_class(0), alpha=0.85)
     axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
     labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
-    tidy(axes, title="Spread over images", xlim=(0, 1), **labels)
+    light_grid(axes, title="Spread over images", xlim=(0, 1), **labels)
 
 
 def _sizes(axes, classes, jaccards, shares):
@@ -70,9 +70,40 @@ def _sizes(axes, classes, jaccards, shares):
         axes.plot(shares[there, k], jaccards[there, k], "o", color=palette.of_class(k), markersize=3, alpha=0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    tidy(
+    light_grid(
         axes, title="Lesion size", xlabel="area of the true mask, % of the image", ylabel="Jaccard", ylim=(-0.02, 1.02)
     )
+
+
+def roc(curves, path, title="ROC, pooled over pixels"):
+    """Receiver operating characteristic. curves: {name: (false positive rates, true positive rates, area)}."""
+    xlabel = "False positive rate (1 − specificity)"
+    figure, axes = _square(title, xlabel, "True positive rate (sensitivity)", len(curves) + 1)
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1.2, label="chance, area 0.5000")
+    for k, (name, (x, y, area)) in enumerate(curves.items()):
+        axes.plot(x, y, color=palette.of_class(k), linewidth=1.8, label=f"{name}, area {area:.4f}")
+    figure.legend(loc="outside lower center", frameon=False)
+    save(figure, path)
+
+
+def precision_recall(curves, path, title="Precision and recall, pooled over pixels"):
+    """Precision-recall curves. curves: {name: (recalls, precisions, average precision, prevalence)}."""
+    figure, axes = _square(title, "Recall (sensitivity)", "Precision", len(curves))
+    for k, (name, (x, y, area, prevalence)) in enumerate(curves.items()):
+        color = palette.of_class(k)
+        axes.plot(x, y, color=color, linewidth=1.8, label=f"{name}, area {area:.4f} (chance {prevalence:.4f})")
+        axes.axhline(prevalence, color=color, linestyle=":", linewidth=1.2)
+    figure.legend(loc="outside lower center", frameon=False)
+    save(figure, path)
+
+
+def _square(title, xlabel, ylabel, entries):
+    """A figure for two fractions, with room below for so many lines of legend."""
+    figure = Figure(figsize=(5.2, 5.4 + 0.25 * entries), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    light_grid(axes)
+    return figure, axes
 
 
 # === The worst images ===
@@ -140,6 +171,6 @@ def comparison(path, names, scores):
     left.set_yticks(ticks, labels)
     right.axvline(0, color="0.4", linewidth=1)
     right.locator_params(axis="x", nbins=5)
-    tidy(left, title="Scores, 95 % intervals")
-    tidy(right, title=f"Difference to {names[0]}, paired")
+    light_grid(left, title="Scores, 95 % intervals")
+    light_grid(right, title=f"Difference to {names[0]}, paired")
     save(figure, path)

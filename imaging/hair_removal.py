@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.arguments import snake_case
 from utils.errors import UserError
 
 # Lengths in units of the shorter image side: a hair is at most 0.02 wide; the meshes of a pigment network are smaller
@@ -103,7 +104,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Take dark hairs out of images.")
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("cleaned"), help="folder to write into")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(snake_case(argv))
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.images:
         bgr = cv2.imread(str(path))

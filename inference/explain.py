@@ -1,13 +1,14 @@
-"""What a network looks at: its attention, and Grad-CAM, as maps of numbers.
+"""Explanations of a network's output: its attention gates, and Grad-CAM, as maps of numbers.
 
-    attention(network, images)                       # {place: map (h, w)}
-    gradcam(network, images, k=0)                    # {place: map (h, w)} for class number k
+    attention(network, images)                       # {gate: map (h, w)}
+    gradcam(network, images, k=0)                    # {layer: map (h, w)} for class number k
 
 Both take one normalized image, (1, H, W, channels) float32, and give float32 maps at the network's own sizes. They read
 the graph of a functional network, so that networks need nothing of their own for it.
 """
 
 import re
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -22,11 +23,11 @@ STEPS = r"(decoder|sam|cam)\d+(?=_|$)"  # how the layers of a decoder step begin
 # === Attention ===
 
 
-def attention(network, images):
-    """What the network's attention lets through, in the order of the computation: {place: map (h, w)}.
+def attention(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What the network's attention lets through, in the order of the computation: {gate: map (h, w), float32}.
 
-    A gate is a sigmoid with an extent, which multiplies features: 0 shuts a place out, 1 lets it pass; shown is the
-    mean over its channels. Where gates are added (AS-Net's spatial attention) it is the mean of them all. Of AS-Net's
+    A gate is a sigmoid map that multiplies features: 0 suppresses a position, 1 lets it pass; shown is the mean over
+    its channels. Where gates are added (AS-Net's spatial attention) it is the mean of them all. Of AS-Net's
     channel attention it is the mean of the features that a step gives, any number. UserError: there is no attention.
     """
     gates = {}  # layer -> how many gates it is the sum of
@@ -42,13 +43,13 @@ def attention(network, images):
     outputs = keras.Model(network.input, [layer.output for layer in gates])(images, training=False)
     maps = {}
     for (layer, summands), output in zip(gates.items(), outputs, strict=True):
-        place = re.sub("(_gate|_sigmoid|_attention)+$", "", layer.name)
-        maps[place] = np.float32(keras.ops.convert_to_numpy(output))[0].mean(axis=-1) / summands
+        name = re.sub("(_gate|_sigmoid|_attention)+$", "", layer.name)
+        maps[name] = np.float32(keras.ops.convert_to_numpy(output))[0].mean(axis=-1) / summands
     return maps
 
 
 def is_gate(layer):
-    """Whether a layer is a sigmoid over places."""
+    """Whether a layer is a sigmoid over a map, not over a vector."""
     sigmoid = isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
     return sigmoid and layer.output.shape[1:3] != (1, 1)
 
@@ -61,32 +62,32 @@ def sources(operation):
 # === Grad-CAM ===
 
 
-def gradcam(network, images, k=0, layers=()):
-    """Which places speak for class number k: {place: map (h, w) from 0 to 1}.
+def gradcam(network: keras.Model, images: np.ndarray, k: int = 0, layers: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Which positions contribute to class number k: {layer: map (h, w) from 0 to 1}.
 
     Grad-CAM (Selvaraju et al. 2017): the maps of a layer summed with the mean gradient of a score as weights, and of
-    the sum what is above 0, here over its maximum; all 0 where no place speaks for the class. The score is that of
-    Vinogradova et al. 2020 for masks: the mean logit of the pixels predicted to be of the class (of all where there are
-    none).
+    the sum what is above 0, here over its maximum; all 0 where no position contributes to the class. The score is that
+    of Vinogradova et al. 2020 for masks: the mean logit of the pixels predicted to be of the class (of all where there
+    are none).
 
     layers: names of the layers, by default those of `stages`. UserError: no such layer, or its maps have no extent.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(f"Grad-CAM needs TensorFlow's gradients, KERAS_BACKEND is {keras.backend.backend()}")
-    places = {name: network.get_layer(name).output for name in layers} or stages(network)
-    for name, features in places.items():
+    chosen_layers = {name: network.get_layer(name).output for name in layers} or stages(network)
+    for name, features in chosen_layers.items():
         if len(features.shape) != 4 or features.shape[1:3] == (1, 1):
             raise UserError(f"layer {name} gives {features.shape}, expected maps (B, h, w, channels)")
     images = tf.convert_to_tensor(images)
     with tf.GradientTape() as tape:
         tape.watch(images)  # weights may be frozen
-        *maps, logits = keras.Model(network.input, [*places.values(), network.output])(images, training=False)
+        *maps, logits = keras.Model(network.input, [*chosen_layers.values(), network.output])(images, training=False)
         logits = logits[..., k]
         chosen = tf.cast(logits > 0, tf.float32)  # (1, H, W)
         chosen = chosen if tf.reduce_any(chosen > 0) else tf.ones_like(chosen)
         score = tf.reduce_sum(chosen * logits) / tf.reduce_sum(chosen)
     heats = {}
-    for name, features, gradient in zip(places, maps, tape.gradient(score, maps), strict=True):
+    for name, features, gradient in zip(chosen_layers, maps, tape.gradient(score, maps), strict=True):
         weights = tf.reduce_mean(gradient, axis=(1, 2))  # (1, C)
         heat = np.maximum(tf.einsum("bhwc,bc->hw", features, weights).numpy(), 0)
         heats[name] = heat / (heat.max() or 1)
@@ -94,7 +95,7 @@ def gradcam(network, images, k=0, layers=()):
 
 
 def stages(network):
-    """Feature maps worth a look, small ones first: those at the bottom and what each decoder step gives, symbolic."""
+    """Feature maps to explain by, small ones first: those at the bottom and what each decoder step gives, symbolic."""
     found = {"bottom": bottom(network)}
     for layer in network.layers:
         if (step := re.match(STEPS, layer.name)) and layer.output.shape[1:3] != (1, 1):

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from figure_files import has_color, write_log
 
 import config
 import runs
 import visualize
 from datasets.arrays import Writer
 from imaging import mask_files, palette
-from tests.figures.test_style import has_color, write_log
 from tests.imaging.test_mask_files import disk
 
 
@@ -106,6 +106,40 @@ def test_scores_of_other_images_are_refused(scored):
     Path("output/r/metrics.json").unlink()
     with pytest.raises(SystemExit, match=r"the run is not scored yet; python evaluate\.py --run r does it"):
         visualize.main(["errors", "--run", "r"])
+
+
+@pytest.mark.parametrize("run", ["checkpoint_best/r", "checkpoint_best/r/", "checkpoint_best/r/model.keras"])
+def test_a_run_is_found_by_its_path_too(scored, capsys, run):
+    visualize.main(["samples", "--run", run, "--count", "1"])
+    visualize.main(["gradcam", "--run", run, "--count", "1"])
+    write_log(Path("output/r/log.csv"))
+    visualize.main(["curves", "--run", run])
+    expected = ["output/r/samples_worst.png", "output/r/gradcam_worst.png", "output/r/curves.png"]
+    assert capsys.readouterr().out.split() == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("metrics.json", "{"),
+        ("metrics.json", "[]"),
+        ("metrics.json", "{}"),
+        ("per_image.csv", ""),
+        ("per_image.csv", "name\n1\n"),
+        ("per_image.csv", 'id,jaccard\n"a'),
+    ],
+)
+def test_edited_scores_are_named_in_one_line(scored, file, text):
+    Path("output/r", file).write_text(text)
+    with pytest.raises(SystemExit, match=f"error: output/r/{file} cannot be read .*; python evaluate") as caught:
+        visualize.main(["samples", "--run", "r"])
+    assert "\n" not in caught.value.code
+
+
+def test_ids_are_text_whatever_they_are_called(tmp_path):
+    (tmp_path / "per_image.csv").write_text("id,class,tp,jaccard\nNA,lesion,1,0.5\n001,lesion,2,\n1e5,lesion,3,0.25\n")
+    scores = visualize.image_scores(tmp_path / "per_image.csv")
+    assert list(scores.index) == ["NA", "001", "1e5"] and scores.isna().tolist() == [False, True, False]
 
 
 def test_labels_from_the_command_line(tmp_path, monkeypatch, capsys):

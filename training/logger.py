@@ -15,7 +15,7 @@ import pipeline
 import runs
 from compute import devices
 from datasets.arrays import read_meta
-from figures import style
+from figures import training_curves
 from utils.files import replacing
 
 HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
@@ -78,7 +78,7 @@ class Recorder:
         log = self.output / "log.csv"
         with replacing(log) as path:
             pd.DataFrame(self.rows).to_csv(path, index=False)
-        style.curves(log, self.output / "progress.png", runs.title(self.settings))
+        training_curves.curves(log, self.output / "progress.png", runs.title(self.settings))
         self._write_board(row)
         if self.best() is row:
             self._write_best(row)

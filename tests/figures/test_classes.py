@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
+from figure_files import has_color, write_log
 from tiny_run import SIZE, masks_of, save_data, save_run
 
 import config
@@ -13,9 +13,8 @@ import runs
 import visualize
 from datasets import class_statistics
 from datasets.arrays import Writer
-from figures import classes, style
+from figures import classes, training_curves
 from imaging import palette
-from tests.figures.test_style import has_color, write_log
 from tests.imaging.test_mask_files import ATTRIBUTES, disk
 
 
@@ -76,8 +75,8 @@ def test_predict_from_the_command_line(capsys):
     visualize.main(["predict", "--run", "five", "--split", "val", "--index", "1"])
     output = capsys.readouterr().out.splitlines()
     assert output[0] == "pigment_network: Jaccard 0.333, Dice 0.500, largest 1.00, threshold 0.5"
-    assert output[1] == "negative_network: not there, none marked, largest 0.00, threshold 0.5"
-    assert output[3] == "milia_like_cyst: not there, 50.0 % marked, largest 1.00, threshold 0.5"
+    assert output[1] == "negative_network: not there, none predicted, largest 0.00, threshold 0.5"
+    assert output[3] == "milia_like_cyst: not there, 50.0 % predicted, largest 1.00, threshold 0.5"
     assert output[4].startswith("globules: Jaccard 0.000") and output[5] == "output/five/predict_ISIC_0000001.png"
     runs.note(runs.BEST / "five", thresholds=dict.fromkeys(ATTRIBUTES, 0.25))
     visualize.main(["predict", "--run", "five", "--id", "ISIC_0000001", "--threshold", "best", "--out", "b.png"])
@@ -96,24 +95,11 @@ def test_curves_tell_the_settings():
         write_log(Path("output", run, "log.csv"), epochs=3)
         settings = config.Settings(run=run, data="d", model="unet", options={"width": 8}, epochs=epochs, clean=True)
         config.save(settings, runs.BEST / run / "settings.yaml")
-    assert visualize.curves_title(["a"]).startswith("a\nmodel unet, options width 8, loss wbce(weight=2.5), optimizer ")
-    assert "clean" not in visualize.curves_title(["a"]) and "epochs 3" in visualize.curves_title(["a"])
-    assert visualize.curves_title(["a", "b"]) == "a, b\na: epochs 3\nb: epochs 5"
-    assert visualize.curves_title(["gone"]) == "gone"
+    assert runs.titles(["a"]).startswith("a\nmodel unet, options width 8, loss wbce(weight=2.5), optimizer ")
+    assert "clean" not in runs.titles(["a"]) and "epochs 3" in runs.titles(["a"])
+    assert runs.titles(["a", "b"]) == "a, b\na: epochs 3\nb: epochs 5"
+    assert runs.titles(["gone"]) == "gone"
     visualize.main(["curves", "--run", "a"])
     tall = cv2.imread("output/a/curves.png")
-    style.curves("output/a/log.csv", "plain.png", "a")
+    training_curves.curves("output/a/log.csv", "plain.png", "a")
     assert tall.shape == cv2.imread("plain.png").shape and (tall != cv2.imread("plain.png")).any()
-
-
-def test_epochs_without_validation_leave_no_gap():
-    epochs = np.arange(40)
-    log = pd.DataFrame({"epoch": epochs, "loss": 1.0, "val_jaccard": np.where(epochs % 2, epochs / 40, np.nan)})
-    areas = []
-    for name, rows in (("some", log), ("end", log.iloc[:2])):
-        rows.to_csv("log.csv", index=False)
-        style.curves("log.csv", f"{name}.png")
-        picture = cv2.cvtColor(cv2.imread(f"{name}.png"), cv2.COLOR_BGR2RGB).astype(int)
-        color = [int(palette.CLASSES[1][i : i + 2], 16) for i in (1, 3, 5)]
-        areas.append(np.count_nonzero(np.abs(picture - color).max(axis=-1) < 12))
-    assert areas[0] > areas[1] + 500  # a line from end to end; in a single epoch a dot
