@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -325,3 +326,23 @@ def test_clean_and_tta_are_the_runs_choice_and_told(capsys):
     bare = json.loads(Path("output/tiny/metrics.json").read_text())
     assert (bare["clean"], bare["tta"]) == (False, False)
     assert bare["per_image"]["jaccard"] == pytest.approx(10 / 11)
+
+
+@pytest.mark.parametrize("run", ["checkpoint_best/tiny", "checkpoint_best/tiny/model.keras", "alone.keras"])
+def test_a_run_is_found_by_its_path_too(run):
+    save_run("tiny")
+    save_data(bright(10), masks_of((0, 10)))
+    file = runs.BEST / "tiny" / "model.keras"
+    runs.seal(file, runs.settings(file.parent), classes=["lesion"])
+    shutil.copyfile(file, "alone.keras")
+    evaluate.main(["--run", run, "--split", "test", "--at", "network"])
+    name = runs.name_of(run)
+    assert json.loads(Path("output", name, "metrics.json").read_text())["run"] == name
+    assert ("results" in runs.facts(file.parent)) == (name == "tiny")  # a file that stands alone stays as it is
+
+
+def test_the_part_that_is_scored_has_an_older_spelling():
+    parser = evaluate.parser()
+    assert parser.parse_args([]).part == "backbone"
+    assert parser.parse_args(["--part", "head"]).part == parser.parse_args(["--output", "head"]).part == "head"
+    assert "--output" not in parser.format_help()

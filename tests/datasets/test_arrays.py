@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets import arrays
+from utils.errors import UserError
 
 
 def write(root, count=3, size=(4, 5), fill=0, **meta):
@@ -113,3 +114,25 @@ def test_reader_says_what_is_wrong(tmp_path):
     (tmp_path / "meta.json").write_text("{")
     with pytest.raises(ValueError, match=r"meta.json cannot be read"):
         arrays.read_meta(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("index_train.csv", "id1", "../../id1", r"'\.\./\.\./id1' cannot name an image or a class"),
+        ("index_train.csv", "id1", "/tmp/id1", "cannot name an image or a class"),
+        ("index_train.csv", "id1", "..\\id1", "cannot name an image or a class"),
+        ("meta.json", '"lesion"', '"../lesion"', "cannot name an image or a class"),
+        ("index_train.csv", "height", "tall", "cannot be read .*; prepare the data set again"),
+        ("index_train.csv", "40", "forty", "cannot be read .*; prepare the data set again"),
+        ("index_train.csv", "id1", "\0", "cannot (be read|name)"),
+    ],
+)
+def test_an_edited_index_is_refused_in_one_line(tmp_path, file, old, new, message):
+    write(tmp_path)
+    text = (tmp_path / file).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=f"{file}:? {message}") as caught:
+        arrays.open_split(tmp_path, "train")
+    assert "\n" not in str(caught.value)

@@ -285,11 +285,11 @@ def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
         "import evaluate\n"
         "for run, part in (('adstnet', 'backbone'), ('adstnet', 'head'), ('jaal_net', 'backbone')):\n"
         "    evaluate.main(['--run', run, '--split', 'test', '--at', 'network', '--output', part])\n"
-        "evaluate.main(['--run', 'jaal_net', '--output', 'head'])\n"
+        "evaluate.main(['--run', 'jaal_net', '--part', 'head'])\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "error: run 'jaal_net' was not trained with a head: score it with --output backbone" in done.stderr
+    assert "error: run 'jaal_net' was not trained with a head: score it with --part backbone" in done.stderr
     scores = [json.loads((tmp_path / f"output/{run}/metrics.json").read_text()) for run in ("adstnet", "adstnet_head")]
     assert scores[0]["per_image"] != scores[1]["per_image"]
     assert (tmp_path / "output/jaal_net/metrics.json").is_file()
