@@ -34,6 +34,7 @@ from models.residual_unet import residual_unet
 from models.texture_unet import texture_unet
 from models.unet import unet
 from models.unext import unext
+from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 
@@ -168,12 +169,16 @@ def _source(name, options):
 
 
 def load(path):
-    """Load a network saved as `.keras`, uncompiled; its own layers are registered by importing this module."""
+    """Load a network saved as `.keras`, uncompiled; its own layers are registered by importing this module.
+
+    FileNotFoundError: no such file. UserError: it is no saved network, or was damaged or edited.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is cut off or no saved network; train it again or copy the file again")
-    return keras.models.load_model(path, compile=False)
+    with errors.unreadable(path, "train it again or copy the file again"):
+        return keras.models.load_model(path, compile=False)
 
 
 def load_torch_weights(network, path):

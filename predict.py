@@ -74,7 +74,8 @@ def outputs(path: Path, classes: list[str], overlays: bool, probability_maps: bo
 def finish(predictor, path, size, probabilities, out, names):
     """Write every file of one image. Returns its rows of predictions.csv, one a class."""
     masks, probabilities = predictor.enlarge(probabilities, size)  # (H, W, classes)
-    image = files.decode_upright(path.read_bytes())[0] if names["overlay"] else None
+    if names["overlay"]:
+        image, _ = files.decode_upright(path.read_bytes())
     rows = []
     for k, name in enumerate(predictor.classes):
         mask = np.ascontiguousarray(masks[..., k])  # (H, W)

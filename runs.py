@@ -203,7 +203,7 @@ def main_settings(settings: config.Settings) -> dict[str, str]:
     found = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if field.name not in ELSEWHERE and (field.name in MAIN or value != default):
             found[field.name] = _text(value)
     return found

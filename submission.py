@@ -91,7 +91,7 @@ def problems(path, wanted):
     except (zipfile.BadZipFile, OSError) as error:
         return [f"not a complete zip archive ({error})"]
     with archive:
-        found = {}
+        found: dict[str, zipfile.ZipInfo] = {}
         wrong = []
         for entry in archive.infolist():
             name = PurePosixPath(entry.filename).name
@@ -234,7 +234,7 @@ def make(given):
 
 
 @errors.in_one_line("interrupted; no archive was written")
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     given = parser().parse_args(snake_case(argv))
     print(check(given) if given.check else make(given))
 

@@ -293,7 +293,7 @@ def add_order(command):
 
 
 @errors.in_one_line()
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     given = parser().parse_args(snake_case(argv))
     print(given.draw(given))
 

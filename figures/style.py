@@ -47,7 +47,8 @@ def outline(axes: Axes, mask: np.ndarray, color, linestyle="solid", width: float
 
 def class_color(k: int) -> tuple[float, float, float]:
     """The color of class number k, red, green and blue from 0 to 1."""
-    return tuple(value / 255 for value in palette.rgb(palette.of_class(k)))
+    red, green, blue = palette.rgb(palette.of_class(k))
+    return red / 255, green / 255, blue / 255
 
 
 def words(name: str) -> str:

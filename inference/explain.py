@@ -44,7 +44,7 @@ def attention(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]
     maps = {}
     for (layer, summands), output in zip(gates.items(), outputs, strict=True):
         name = re.sub("(_gate|_sigmoid|_attention)+$", "", layer.name)
-        maps[name] = np.float32(keras.ops.convert_to_numpy(output))[0].mean(axis=-1) / summands
+        maps[name] = keras.ops.convert_to_numpy(output).astype(np.float32)[0].mean(axis=-1) / summands
     return maps
 
 

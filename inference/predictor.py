@@ -123,7 +123,7 @@ class Predictor:
     def enlarge(self, probabilities: np.ndarray, size: tuple[int, int]) -> Prediction:
         """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes)."""
         resized = postprocess.resize(probabilities, size)
-        masks = resized >= np.float32(self.thresholds)
+        masks = resized >= np.array(self.thresholds, np.float32)
         if self.settings.clean:
             masks = postprocess.largest_components(masks)
         return masks, resized
@@ -137,7 +137,7 @@ class Predictor:
     # === All of it ===
 
     @overload
-    def __call__(self, image: Image) -> Prediction: ...
+    def __call__(self, image: Image) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is no list here
 
     @overload
     def __call__(self, image: Sequence[Image]) -> list[Prediction]: ...

@@ -138,3 +138,27 @@ def test_titles_of_several_runs_do_not_run_out_of_the_picture(tmp_path, monkeypa
     lines = runs.titles(["a", "b"]).splitlines()
     assert lines[0] == "a, b" and lines[1].startswith("a: ") and len(lines) > 3
     assert max(map(len, lines)) <= runs.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("member", "old", "new"),
+    [
+        ("config.json", b'"Conv2D"', b'"Conv9D"'),
+        ("config.json", b'"filters"', b'"folders"'),
+        ("config.json", b"{", b"["),
+        ("config.json", b'"layers"', b'"lawyers"'),
+        ("model.weights.h5", b"\x89HDF", b"\x00HDF"),
+    ],
+)
+def test_an_edited_network_is_named_in_one_line(tmp_path, member, old, new):
+    save_network(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    assert old in contents[member]
+    contents[member] = contents[member].replace(old, new)
+    with zipfile.ZipFile(tmp_path / "y.keras", "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    with pytest.raises(UserError, match=r"y\.keras cannot be read \(") as caught:
+        model.load(tmp_path / "y.keras")
+    assert "\n" not in str(caught.value)

@@ -12,13 +12,16 @@ class UserError(ValueError):
 def unreadable(path, remedy):
     """Around the reading and checking of a file's contents: whatever is wrong with them becomes one UserError.
 
-    The message names `path` and ends with `remedy`. A UserError or OSError from inside passes as it is.
+    The message names `path` and ends with `remedy`. A UserError from inside passes as it is, and so does an OSError
+    that names its file.
     """
     try:
         yield
-    except (UserError, OSError):
+    except UserError:
         raise
     except Exception as problem:  # an edited or damaged file raises anything
+        if isinstance(problem, OSError) and problem.filename is not None:
+            raise
         text = " ".join(str(problem).split())[:200]
         raise UserError(f"{path} cannot be read ({type(problem).__name__}: {text}); {remedy}") from problem
 
