@@ -11,9 +11,9 @@ from utils.errors import UserError
     [KeyError("size"), TypeError("a\nb"), json.JSONDecodeError("x", "y", 0), RecursionError(), OSError("cut")],
 )
 def test_whatever_is_wrong_with_a_file_becomes_one_line_with_its_path(problem):
-    with pytest.raises(UserError, match=r"^run\.json cannot be read \(\w+: .*\); copy it again$") as caught:
-        with errors.unreadable("run.json", "copy it again"):
-            raise problem
+    message = r"^run\.json cannot be read \(\w+: .*\); copy it again$"
+    with pytest.raises(UserError, match=message) as caught, errors.unreadable("run.json", "copy it again"):
+        raise problem
     assert caught.value.__cause__ is problem  # where it comes from stays to be seen
 
 
