@@ -30,7 +30,7 @@ def test_score_curves(tmp_path):
     style.roc({}, tmp_path / "none.png")  # no class has a curve
     for name in ("sub/ROC.png", "PR.png", "none.png"):
         assert cv2.imread(tmp_path / name).std() > 5
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["PR.png", "ROC.png", "none.png"]
 
 
 def has_color(path, code, tolerance=12):
