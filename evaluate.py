@@ -61,6 +61,7 @@ import numpy as np
 import model
 import runs
 from datasets.arrays import open_split
+from datasets.isic2018 import CLASSES
 from datasets.preparation.source_masks import source_masks
 from evaluation import compare, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
@@ -176,7 +177,7 @@ def remember(folder, result, classes, own_data):
 
 def evaluate_masks(masks, truth, task, run, boundary=False):
     """Score mask files of any tool into output/RUN/; returns the contents of metrics.json."""
-    pairs, classes = mask_files.find_pairs(masks, truth, task), mask_files.CLASSES[task]
+    pairs, classes = mask_files.find_pairs(masks, truth, task), CLASSES[task]
     options = score_split.Options([0.5] * len(classes), boundary=boundary)
     scored = mask_files.score(pairs, options)
     head = {"run": run, "data": str(masks), "split": None, "images": len(pairs), "size": None, "at": "source"}

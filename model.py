@@ -15,7 +15,6 @@ A new network is one file in `models/` and one line in REGISTRY.
 import argparse
 import ast
 import inspect
-import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from models.unext import unext
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
+from utils.files import replacing
 
 
 @dataclass(frozen=True)
@@ -263,10 +263,8 @@ def import_weights(argv):
         taken = load_torch_weights(network, args.weights)
     except (UserError, FileNotFoundError, ImportError) as error:
         parser.error(str(error))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.out.with_suffix(".tmp.keras")
-    network.save(temporary)
-    os.replace(temporary, args.out)
+    with replacing(args.out) as temporary:
+        network.save(temporary)
     print(f"{taken} tensors of {args.weights} -> {args.out} ({args.model})")
 
 

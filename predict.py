@@ -37,7 +37,6 @@ import json
 import os
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -181,7 +180,6 @@ def predict(
     names = {path: outputs(path, predictor.classes, overlays, probability_maps) for path in paths}
     complete = {path: all((out / name).exists() for kind in names[path].values() for name in kind) for path in paths}
     batch_size = batch_size or predictor.settings.batch_size
-    workers = os.cpu_count() or 2
     ahead = 2 * batch_size
     bad = {}
 
@@ -197,14 +195,10 @@ def predict(
         path, size, probabilities = item
         return finish(predictor, path, size, probabilities, out, names[path])
 
-    with (
-        contextlib.closing(Table(out / "predictions.csv", complete, predictor.classes)) as table,
-        ThreadPoolExecutor(workers) as readers,
-        ThreadPoolExecutor(workers) as writers,
-    ):
+    with contextlib.closing(Table(out / "predictions.csv", complete, predictor.classes)) as table:
         left = [path for path in paths if path.resolve() not in table.done]
-        pictures = (picture for picture in in_order(readers, read, left, ahead) if picture)
-        tables = in_order(writers, write, through_network(predictor, pictures, batch_size), ahead)
+        pictures = (picture for picture in in_order(read, left, ahead) if picture)
+        tables = in_order(write, through_network(predictor, pictures, batch_size), ahead)
         for rows in tqdm(tables, total=len(left), unit="image", desc="predict", disable=None):
             table.add(rows)
     return {path: bad[path] for path in paths if path in bad}

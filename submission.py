@@ -22,7 +22,6 @@ import os
 import re
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -31,7 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.arrays import open_split
-from datasets.isic2018 import ATTRIBUTES
+from datasets.isic2018 import ATTRIBUTES, CLASSES
 from datasets.preparation import archives, load_pairs
 from imaging import decode, mask_files
 from inference import arguments
@@ -41,7 +40,6 @@ from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
 
-TASKS = {1: ["lesion"], 2: list(ATTRIBUTES)}
 SHOWN = 10  # problems in a message
 
 
@@ -53,7 +51,7 @@ def expected(sizes, classes):
 
     UserError: images or classes that are none of the challenge's.
     """
-    if list(classes) not in TASKS.values():
+    if list(classes) not in CLASSES.values():
         raise UserError(f"masks of {', '.join(classes)}: the challenge wants lesion, or {', '.join(ATTRIBUTES)}")
     if wrong := [image for image in sizes if not re.fullmatch(r"ISIC_\d{7}", image)]:
         raise UserError(f"image {wrong[0]}: the challenge's images are named ISIC_ and seven digits")
@@ -72,10 +70,9 @@ def image_sizes(place):
     files = opened(place.parent, place.stem if place.suffix == ".zip" else place.name)
     if not files:
         raise FileNotFoundError(f"{place}: no images there; name the folder or zip archive of the original images")
-    with ThreadPoolExecutor(load_pairs.threads()) as pool:
-        sizes = in_order(pool, lambda file: load_pairs.read(file, decode.header_size), files, ahead=64)
-        bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
-        return {file.stem: size for file, size in zip(files, bar, strict=True)}
+    sizes = in_order(lambda file: load_pairs.read(file, decode.header_size), files)
+    bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
+    return {file.stem: size for file, size in zip(files, bar, strict=True)}
 
 
 # === Validation ===
@@ -102,10 +99,9 @@ def problems(path, wanted):
             elif found.setdefault(name, entry) is not entry:
                 wrong.append(f"{entry.filename}: a second mask of this name")
         wrong += [f"{name}: missing" for name in wanted if name not in found]
-        with ThreadPoolExecutor(load_pairs.threads()) as pool:
-            results = in_order(pool, lambda name: mask_problem(archive, found[name], wanted[name]), found, ahead=64)
-            bar = tqdm(results, total=len(found), unit="mask", desc="check", disable=None)
-            return wrong + [f"{name}: {problem}" for name, problem in zip(found, bar, strict=True) if problem]
+        results = in_order(lambda name: mask_problem(archive, found[name], wanted[name]), found)
+        bar = tqdm(results, total=len(found), unit="mask", desc="check", disable=None)
+        return wrong + [f"{name}: {problem}" for name, problem in zip(found, bar, strict=True) if problem]
 
 
 def mask_problem(archive, entry, size):
@@ -179,11 +175,9 @@ def masks(predictor, split, sizes, batch_size=None):
             files.append((mask_files.mask_name(image, classes, k), mask_files.png(mask * np.uint8(255))))
         return files
 
-    with ThreadPoolExecutor(load_pairs.threads()) as pool:
-        items = zip(split.ids, maps, strict=True)
-        done = in_order(pool, work, items, ahead=2 * batch_size)
-        for files in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
-            yield from files
+    done = in_order(work, zip(split.ids, maps, strict=True), ahead=2 * batch_size)
+    for files in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
+        yield from files
 
 
 # === Command line ===
@@ -208,7 +202,7 @@ def check(given):
         raise UserError("--check needs --data FOLDER, or --images PLACE and --task 1 or 2")
     if given.images:
         sizes = image_sizes(given.images)
-        classes = TASKS[given.task]
+        classes = CLASSES[given.task]
     else:
         split = open_split(given.data, given.split)
         sizes = prepared_sizes(split)

@@ -27,6 +27,7 @@ sys.path[0] = str(HOME)
 from datasets import isic2018, synthetic  # noqa: E402 (needs the line above)
 from datasets.arrays import open_split  # noqa: E402
 from datasets.preparation.prepare import prepare  # noqa: E402
+from datasets.preparation.splits import Division  # noqa: E402
 
 SIZE = (192, 256)  # height, width in pixels
 TASK = isic2018.TASKS[1]
@@ -34,7 +35,7 @@ IMAGES, MASKS = "ISIC2018_Task1-2_Test_Input", "ISIC2018_Task1_Test_GroundTruth"
 PEAK = """
 import sys
 from datasets import isic2018
-from datasets.prepare import prepare
+from datasets.preparation.prepare import prepare
 prepare(isic2018.TASKS[1], sys.argv[1], (384, 512))
 print(next(line for line in open("/proc/self/status") if "VmHWM" in line).split()[1])
 """
@@ -61,6 +62,10 @@ def pil_loop(root, folders):
 def prepared(root):
     (root / "meta.json").unlink(missing_ok=True)  # else the second round has nothing to do
     prepare(TASK, root, SIZE)
+
+
+def from_archives(root, archives):
+    prepare(TASK, root, (128, 128), archives=archives)
 
 
 def seconds(function, *arguments):
@@ -98,7 +103,7 @@ def records(folder, archives):
     from datasets import tfds_builders  # TensorFlow takes memory that is not the preparation's
 
     start = time.perf_counter()
-    builder = tfds_builders.build("isic2018", TASK, folder, archives, {})
+    builder = tfds_builders.build("isic2018", TASK, folder, archives, Division())
     written = time.perf_counter() - start
     split = open_split(f"tfds:{folder}/{builder.name}@128x128", "train")
     start, order = time.perf_counter(), np.random.default_rng(0).permutation(len(split.ids))
@@ -119,7 +124,7 @@ def main(argv=None):
         large_jpegs(Path(folder), args.count, args.rounds)
         memory(Path(folder))
         if args.archives:
-            taken = [seconds(prepare, TASK, Path(folder, f"real{n}"), (128, 128), args.archives)[0] for n in range(3)]
+            taken = [seconds(from_archives, Path(folder, f"real{n}"), args.archives)[0] for n in range(3)]
             print(f"real archives at 128x128: {statistics.median(taken):.1f} s")
             records(folder, args.archives)
 

@@ -11,28 +11,28 @@
 
 Files are checked and arrays written as dataset_isic18.py does it, which is the command for ISIC 2018 Task 1 and 2.
 
-Official splits are kept. Where there are none, --seed divides the images 80/10/10 by lesion area, near-copies on the
-same side; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images.
-Near-copies across given splits are listed; --drop-leaks leaves them out of training.
+Official splits are kept. Where there are none, --seed divides the images 80/10/10 by lesion area, near-duplicates in
+the same split; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images.
+Near-duplicates across given splits are listed; --drop_leaks leaves them out of training.
 
-Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index-classes nail,hair for
+Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index_classes nail,hair for
 one mask file with the values 1 and 2. Own test images need no masks.
 
 --records writes a TensorFlow Dataset below ROOT: `tfds.load("ham10000_segmentation", data_dir=ROOT)` after `import
-datasets.builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@192x256`, which reads as it goes.
+datasets.tfds_builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@192x256`, which reads as it goes.
 """
 
 import argparse
 
 from datasets import folder
 from datasets.preparation.command_line import add_arguments, draw, fetched, run
-from datasets.preparation.find_pairs import FOLDS
+from datasets.preparation.splits import FOLDS, Division
 from datasets.registry import TABLE
 from utils import errors
-from utils.arguments import names, positive
+from utils.arguments import names, positive, snake_case
 
 
-def listing():
+def listing() -> str:
     """The table of data sets as text."""
     rows = [("name", "images", "download", "terms", "what")]
     for name, one in TABLE.items():
@@ -52,11 +52,11 @@ def parse_arguments(argv):
     parser.add_argument("--fold", type=positive, default=1, help="the one to test on, from 1 (default 1)")
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
-    classes.add_argument("--index-classes", type=names, default=[], help="own data: values of the one mask file")
+    classes.add_argument("--index_classes", type=names, default=[], help="own data: values of the one mask file")
     parser.add_argument("--count", type=positive, default=300, help="phantoms to train on (default 300)")
     parser.add_argument("--records", action="store_true", help="TensorFlow Dataset records in place of arrays")
-    args = parser.parse_args(argv)
-    chosen = args.combine or [args.name] * bool(args.name)
+    args = parser.parse_args(snake_case(argv))
+    chosen = args.combine or ([args.name] if args.name else [])
     if args.combine and args.name:
         parser.error(f"either {args.name} or --combine")
     if unknown := [name for name in chosen if name not in TABLE]:
@@ -64,9 +64,8 @@ def parse_arguments(argv):
     folds = args.folds or FOLDS
     if folds < 3 or args.fold > folds:
         parser.error(f"--fold {args.fold} of --folds {folds}: expected a fold from 1 on, of at least 3")
-    args.division = {"folds": folds, "fold": args.fold} if args.folds or args.fold > 1 else {}
     if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
-        parser.error("--records writes one data set as it is, without --combine, --drop-leaks and --on-error skip")
+        parser.error("--records writes one data set as it is, without --combine, --drop_leaks and --on_error skip")
     args.root = args.root or f"dataset_{'_'.join(chosen)}"
     return args, chosen
 
@@ -80,18 +79,19 @@ def main(argv=None):
     declarations = [own if name == "folder" else TABLE[name] for name in chosen]
     if "synthetic" in [one.name for one in declarations]:
         draw(args.count, args)
+    division = Division(args.seed, args.folds, args.fold)
     if args.records:
-        write_records(chosen[0], declarations[0], args)
+        write_records(chosen[0], declarations[0], args, division)
     else:
-        run(declarations, args, **args.division)
+        run(declarations, args, division)
 
 
-def write_records(name, declaration, args):
+def write_records(name, declaration, args, division):
     """Fetch if asked to, write the records, and print what there is."""
     from datasets import tfds_builders  # TensorFlow Datasets takes seconds to import
 
-    place = fetched([declaration], args) or args.folders or args.root
-    builder = tfds_builders.build(name, declaration, args.root, place, {"seed": args.seed, **args.division})
+    source = fetched([declaration], args) or args.folders or args.root
+    builder = tfds_builders.build(name, declaration, args.root, source, division)
     counts = ", ".join(f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     height, width = args.size
     print(f"{builder.data_path}: {counts}; {', '.join(declaration.classes)}")

@@ -14,8 +14,9 @@ Writing, one pair at a time, so that memory does not grow with the number of ima
     with Writer("dataset_isic18", {"dataset": "isic2018", "task": 1}, size=(192, 256), classes=["lesion"]) as writer:
         writer.add("train", "ISIC_0000000", image, mask, original_size=(767, 1022))
 
-Everything is written in a temporary folder inside ROOT. Leaving the block in good order puts it in place, meta.json
-last; leaving it by an error removes it, and what ROOT held before stays as it was.
+Everything is written in a temporary folder inside ROOT. Leaving the block by an error removes it, and what ROOT held
+before stays as it was. Leaving it in good order renames that folder to COMMITTED, at one stroke, and then moves its
+files to ROOT; where a process dies before that is done, whoever reads or writes ROOT next does the rest.
 """
 
 import contextlib
@@ -24,25 +25,27 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from datasets.split import RECORDS, Split
 from utils import errors
 from utils.errors import UserError
-from utils.files import require_file_names
+from utils.files import remove_leftovers, require_file_names, temporary_beside
 
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
+COMMITTED = ".committed"  # folder of whole arrays that are on their way into place
 _INDEX_COLUMNS = ["id", "height", "width"]
-_PARTIAL = ".partial-"  # prefix of the temporary folder
 
 
 # === Reading ===
 
 
-def read_meta(root):
+def read_meta(root: str | Path) -> dict[str, Any]:
     """The contents of ROOT/meta.json as a dict.
 
     FileNotFoundError: there is none, so nothing (or nothing whole) was prepared in `root`.
@@ -52,6 +55,7 @@ def read_meta(root):
         from datasets import tfds_records  # TensorFlow is slow to import, and arrays do without
 
         return tfds_records.read_meta(root)
+    _finish_commit(Path(root))
     path = Path(root) / "meta.json"
     remedy = f"run `python dataset_isic18.py --root {root}` or `python -m datasets NAME --root {root}` to write them"
     if not path.is_file():
@@ -66,7 +70,7 @@ def read_meta(root):
     return meta
 
 
-def open_split(root, name):
+def open_split(root: str | Path, name: str) -> Split:
     """Open split `name` ("train", "val", "test") of the prepared folder `root` as a `Split`; nothing is loaded yet.
 
     FileNotFoundError: no prepared arrays there. UserError: no such split (the message lists those there are), or
@@ -80,7 +84,9 @@ def open_split(root, name):
     meta = read_meta(root)
     if name not in meta["counts"]:
         raise UserError(f"'{root}' has no split '{name}'; it has: {', '.join(meta['counts'])}")
-    count, size, classes = meta["counts"][name], meta["size"], meta["classes"]
+    count = meta["counts"][name]
+    size = meta["size"]
+    classes = meta["classes"]
     images = _open_array(root / f"data_{name}.npy", (count, *size, 3))
     mask_path = root / f"mask_{name}.npy"
     has_masks = mask_path.is_file() or name in meta.get("masks", [])
@@ -158,35 +164,38 @@ class Writer:
     OSError: the disk is full; nothing half-written is left.
     """
 
-    def __init__(self, root, meta, size, classes):
+    def __init__(self, root: str | Path, meta: dict[str, Any], size: tuple[int, int], classes: Sequence[str]):
         self.root = Path(root)
         self.meta = meta
         self.size = tuple(size)
         self.classes = list(classes)
-        self._partial = self.root / f"{_PARTIAL}{os.getpid()}"
+        self._partial = temporary_beside(self.root / "arrays")
         self._arrays = {}  # file name -> ArrayFile
         self._index = {}  # split -> rows of the index
 
     def __enter__(self):
-        for old in self.root.glob(f"{_PARTIAL}*"):  # left by a run that was killed
-            shutil.rmtree(old, ignore_errors=True)
+        remove_leftovers(self.root)
         self._partial.mkdir(parents=True)
         return self
 
-    def add(self, split, id, image, mask, original_size):
+    def add(
+        self, split: str, identifier: str, image: np.ndarray, mask: np.ndarray | None, original_size: tuple[int, int]
+    ) -> None:
         """Append one pair to `split`.
 
-        image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1}, or None for all images of the split.
-        original_size: (height, width) of the source image in pixels.
+        identifier: name of the source image. image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1},
+        or None for all images of the split. original_size: (height, width) of the source image in pixels.
         """
         with self._explain_disk_full():
             rows = self._index.setdefault(split, [])
             if rows and (mask is not None) != (f"mask_{split}" in self._arrays):
-                raise UserError(f"split '{split}': image {id} and those before it must all have a mask, or none")
+                raise UserError(
+                    f"split '{split}': image {identifier} and those before it must all have a mask, or none"
+                )
             self._append(f"data_{split}", image, 3)
             if mask is not None:
                 self._append(f"mask_{split}", mask, len(self.classes))
-            rows.append((id, *original_size))
+            rows.append((identifier, *original_size))
 
     def _append(self, name, row, channels):
         if name not in self._arrays:
@@ -214,14 +223,11 @@ class Writer:
         meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
         meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}
         (self._partial / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-        # 2. without meta.json the folder counts as empty: no reader sees a mix of old and new
-        (self.root / "meta.json").unlink(missing_ok=True)
-        for split in SPLITS:
-            for name in (f"data_{split}.npy", f"mask_{split}.npy", f"index_{split}.csv"):
-                (self.root / name).unlink(missing_ok=True)
-        # 3. into place, meta.json last
-        for path in sorted(self._partial.iterdir(), key=lambda path: path.name == "meta.json"):
-            os.replace(path, self.root / path.name)
+        # 2. from here on they count
+        _finish_commit(self.root)
+        os.replace(self._partial, self.root / COMMITTED)
+        # 3. into place
+        _finish_commit(self.root)
 
     @contextlib.contextmanager
     def _explain_disk_full(self):
@@ -232,3 +238,22 @@ class Writer:
                 raise
             message = f"disk full while writing into '{self.root}': free some space, or choose another --root"
             raise OSError(error.errno, message) from error
+
+
+def _finish_commit(root):
+    """Move the files of ROOT/COMMITTED, if there is such a folder, to ROOT, and remove what they replace."""
+    committed = root / COMMITTED
+    if not committed.is_dir():
+        return
+    for path in sorted(committed.iterdir(), key=lambda path: path.name == "meta.json"):  # meta.json last
+        with contextlib.suppress(FileNotFoundError):  # another process is at it too
+            os.replace(path, root / path.name)
+    meta = json.loads((root / "meta.json").read_text(encoding="utf-8"))
+    for split in SPLITS:
+        if split not in meta["counts"]:
+            (root / f"data_{split}.npy").unlink(missing_ok=True)
+            (root / f"index_{split}.csv").unlink(missing_ok=True)
+        if split not in meta["masks"]:
+            (root / f"mask_{split}.npy").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        committed.rmdir()

@@ -18,5 +18,4 @@ DATASET = Declaration(
     licence="see its homepage",
     citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28:104863, 2020",
     homepage="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
-    archives=(),
 )

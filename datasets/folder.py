@@ -31,7 +31,6 @@ DATASET = Declaration(
     licence="yours",
     citation="",
     homepage="datasets/folder.py, which describes the folders",
-    archives=(),
 )
 
 

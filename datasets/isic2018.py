@@ -64,3 +64,5 @@ TASKS = {
     1: _declaration(1, "ISIC 2018 Task 1: lesion boundary", {"lesion": "_segmentation"}),
     2: _declaration(2, "ISIC 2018 Task 2: dermoscopic attributes", {a: f"_attribute_{a}" for a in ATTRIBUTES}),
 }
+DATASET = TASKS[1]  # TASKS[2] is that of isic2018_task2.py
+CLASSES = {task: declaration.classes for task, declaration in TASKS.items()}  # names of the mask channels

@@ -15,5 +15,4 @@ DATASET = Declaration(
     licence="research and education only",
     citation="Mendonça et al., PH2 - A dermoscopic image database for research and benchmarking, EMBC 2013",
     homepage="https://www.fc.up.pt/addi/ph2%20database.html",
-    archives=(),
 )

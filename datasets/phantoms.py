@@ -14,9 +14,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from datasets.isic2018 import ATTRIBUTES
 from utils.errors import UserError
 
-ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
 # Shares of images that show each attribute, as in the ISIC 2018 training set; streaks (0.039 there) are a little more
 # frequent, so that a small set has some.
 SHARES = (0.587, 0.073, 0.06, 0.263, 0.232)

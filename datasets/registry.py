@@ -1,24 +1,41 @@
-"""The table of data sets: a name on the command line -> its declaration."""
+"""The table of data sets: a name on the command line -> its declaration.
 
-from datasets import busi, folder, ham10000, isic2016, isic2017, isic2018, kvasir_seg, ph2, synthetic
+A data set is a file NAME.py of this package with `DATASET = Declaration(…)`, and its name below. All else follows:
+`python -m datasets` lists it, prepares it as arrays and, with --records, as TensorFlow Dataset.
+"""
 
-TABLE = {
-    "isic2016": isic2016.DATASET,
-    "isic2017": isic2017.DATASET,
-    "isic2018": isic2018.TASKS[1],
-    "isic2018_task2": isic2018.TASKS[2],
-    "ham10000": ham10000.DATASET,
-    "ph2": ph2.DATASET,
-    "busi": busi.DATASET,
-    "kvasir_seg": kvasir_seg.DATASET,
-    "folder": folder.DATASET,
-    "synthetic": synthetic.TASKS[1],
-    "synthetic_task2": synthetic.TASKS[2],
-}
+import importlib
+from collections.abc import Sequence
+
+from datasets import folder
+from datasets.declaration import Declaration
+from utils.errors import UserError
+
+NAMES = (
+    "isic2016",
+    "isic2017",
+    "isic2018",
+    "isic2018_task2",
+    "ham10000",
+    "ph2",
+    "busi",
+    "kvasir_seg",
+    "folder",
+    "synthetic",
+    "synthetic_task2",
+)
+TABLE: dict[str, Declaration] = {name: importlib.import_module(f"datasets.{name}").DATASET for name in NAMES}
 
 
-def declared(dataset, task, classes=(), index=False):
-    """The declaration of which meta.json keeps these facts, among others."""
+def declared(dataset: str, task: int, classes: Sequence[str] = (), index: bool = False) -> Declaration:
+    """The declaration of prepared arrays, by what their meta.json holds on them.
+
+    classes, index: of own data (dataset "folder"); index: whether a mask file holds the numbers of the classes.
+    UserError: this version has no such data set.
+    """
     if dataset == "folder":
-        return folder.declaration(**{"index_classes" if index else "classes": classes})
-    return next(one for one in TABLE.values() if (one.name, one.task) == (dataset, task))
+        return folder.declaration(index_classes=classes) if index else folder.declaration(classes)
+    for one in TABLE.values():
+        if (one.name, one.task) == (dataset, task):
+            return one
+    raise UserError(f"no data set '{dataset}' of task {task}; there are: {', '.join(TABLE)}")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RECORDS = "tfds:"  # what the address of records begins with (records.py), which may stand for a prepared folder
+RECORDS = "tfds:"  # what the address of records begins with (tfds_records.py), which may stand for a prepared folder
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images and masks; the arrays are memory-mapped and read-only, or read from records (records.Rows).
+    """Images and masks; the arrays are memory-mapped and read-only, or read from records (tfds_records.Rows).
 
     images: uint8 (N, H, W, 3) RGB.
     masks: uint8 (N, H, W, classes), values {0, 1}; None where the split has no masks.

@@ -8,8 +8,6 @@ image, lesion, attributes = synthetic.phantom(seed=7, height=192, width=256)
 import dataclasses
 import itertools
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -17,8 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets import isic2018
-from datasets.phantoms import ATTRIBUTES, check, phantom
+from datasets.isic2018 import ATTRIBUTES
+from datasets.phantoms import check, phantom
 from utils.errors import UserError
+from utils.files import replacing
+from utils.threads import in_order
 
 VERSION = 1  # raise it when the same seed gives another picture: folders written before are then refused
 SPLITS = {"train": ("Training", 0), "val": ("Validation", 5_000_000), "test": ("Test", 7_500_000)}  # folder, first id
@@ -37,13 +38,13 @@ TASKS = {
     )
     for task, official in isic2018.TASKS.items()
 }
+DATASET = TASKS[1]  # TASKS[2] is that of synthetic_task2.py
 
 
 def save(path, data):
-    """Writes bytes under a temporary name and renames: a file is whole or absent."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    """Write bytes by atomic file replacement."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def folders(root, split):
@@ -83,16 +84,14 @@ def write(root, counts, size=(192, 256), seed=0):
     wanted = {"version": VERSION, "size": size, "seed": seed, "counts": dict(counts)}
     note = root / "synthetic.json"
     if note.exists() and json.loads(note.read_text()) != wanted:
-        raise UserError(f"{note} tells of other phantoms than {wanted}: delete {root} or choose another folder")
+        raise UserError(f"{note} describes other phantoms than {wanted}: delete {root} or choose another folder")
     if not note.exists() and any(root.glob("ISIC2018_*")):
         raise UserError(f"{root} holds ISIC folders without synthetic.json, not phantoms: choose another folder")
     root.mkdir(parents=True, exist_ok=True)
     save(note, json.dumps(wanted).encode())
     for folder in itertools.chain.from_iterable(folders(root, split) for split in counts):
         folder.mkdir(exist_ok=True)
-    jobs = ((root, split, number, size, seed) for split, count in counts.items() for number in range(1, count + 1))
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=sum(counts.values()), desc="phantoms", unit="image") as bar:
-        while chunk := list(itertools.islice(jobs, 16 * workers)):  # chunks: the queue does not grow with the counts
-            for _ in pool.map(write_one, *zip(*chunk, strict=True)):
-                bar.update()
+    jobs = ((split, number) for split, count in counts.items() for number in range(1, count + 1))
+    written = in_order(lambda job: write_one(root, *job, size, seed), jobs)
+    for _ in tqdm(written, total=sum(counts.values()), desc="phantoms", unit="image"):
+        pass

@@ -1,7 +1,7 @@
-"""Every data set of table.py as a TensorFlow Dataset, named <name>_segmentation.
+"""Every data set of registry.py as a TensorFlow Dataset, named <name>_segmentation.
 
     import tensorflow_datasets as tfds
-    import datasets.builders  # registers them
+    import datasets.tfds_builders  # registers them
 
     tfds.load("ham10000_segmentation", split="train", data_dir="records")
     tfds.load("ph2_segmentation", data_dir="records", download_and_prepare_kwargs={
@@ -9,32 +9,37 @@
 
 Features: image (H, W, 3) uint8 as it came, mask (H, W, classes) uint8 of {0, 1}, id. info.metadata["classes"] names the
 mask's channels. Splits are train, val and test, official ones or those of `python -m datasets NAME`; a split without
-masks is left out. `python -m datasets NAME --records` writes the same; train.py reads them (records.py).
+masks is left out. `python -m datasets NAME --records` writes the same; train.py reads them (tfds_records.py).
 """
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from datasets.declaration import Declaration
 from datasets.preparation import download, load_pairs
-from datasets.preparation.find_pairs import Listed, anywhere, check, fingerprint
+from datasets.preparation.find_pairs import Listing, check, find_anywhere, fingerprint
+from datasets.preparation.splits import Division, divide
 from datasets.registry import TABLE
 from imaging import decode
+from utils.threads import in_order
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
 
 
 class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """What the data sets share. division: arguments of listing.Listed.divide, such as {"seed": 1}."""
+    """What the data sets have in common. division: of those without official splits."""
 
     VERSION = tfds.core.Version("1.0.0")
     declaration = None
 
     def __init__(self, declaration=None, division=None, **arguments):
-        self.declaration, self.division = declaration or self.declaration, division or {}
+        self.declaration = declaration or self.declaration
+        self.division = division or Division()
         super().__init__(**arguments)
 
     def _info(self):
@@ -61,27 +66,27 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        listed = self._list(dl_manager)
-        check([listed])
-        self.info.metadata["fingerprint"] = fingerprint([listed], self.division)
-        listed.divide(SIZE, **self.division)
-        with_masks = {split: pairs for split, pairs in listed.pairs.items() if pairs and pairs[0].masks is not None}
+        listing = self._list(dl_manager)
+        check([listing])
+        self.info.metadata["fingerprint"] = fingerprint([listing], self.division.chosen)
+        divide(listing, SIZE, self.division)
+        with_masks = {split: pairs for split, pairs in listing.pairs.items() if pairs and pairs[0].masks is not None}
         return {split: self._generate_examples(pairs) for split, pairs in with_masks.items()}
 
     def _list(self, dl_manager):
         """The data set in the manual directory, as folders or archives, else downloaded."""
         try:
-            return anywhere(self.declaration, dl_manager.manual_dir)
+            return find_anywhere(self.declaration, dl_manager.manual_dir)
         except (AssertionError, FileNotFoundError):  # TensorFlow Datasets asserts that there is such a directory
             if not self.declaration.archives:
                 raise
         folder = dl_manager.download_dir / self.name
         download.fetch(self.declaration.archives, folder)
-        return Listed(self.declaration, folder, archives=True)
+        return Listing(self.declaration, folder, archives=True)
 
     def _generate_examples(self, pairs):
-        for pair, example in load_pairs.in_order(_example, pairs):
-            yield pair.id, example.result()
+        for example in in_order(_example, pairs):
+            yield example["id"], example
 
 
 def _example(pair):
@@ -116,15 +121,17 @@ def _register(name, declaration):
 BUILDERS = {name: _register(name, declaration) for name, declaration in TABLE.items()}
 
 
-def build(name, declaration, data_dir, place, division):
-    """Write the records of a data set below `data_dir` from its folders or archives in `place`; returns their builder.
+def build(
+    name: str, declaration: Declaration, data_dir: str | Path, source: str | Path, division: Division
+) -> Segmentation:
+    """Write the records of a data set below `data_dir` from its folders or archives in `source`; returns their builder.
 
     Records of the same files and settings stay as they are, others are replaced.
     """
-    mark = fingerprint([anywhere(declaration, place)], division)
+    mark = fingerprint([find_anywhere(declaration, source)], division.chosen)
     builder = BUILDERS[name](declaration=declaration, division=division, data_dir=data_dir)
     same = builder.info.metadata.get("fingerprint") == mark
     mode = tfds.GenerateMode.REUSE_DATASET_IF_EXISTS if same else tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-    config = tfds.download.DownloadConfig(manual_dir=place, download_mode=mode)
+    config = tfds.download.DownloadConfig(manual_dir=source, download_mode=mode)
     builder.download_and_prepare(download_dir=f"{data_dir}/downloads", download_config=config)
     return builder

@@ -1,4 +1,4 @@
-"""Training from TensorFlow Dataset records (builders.py) without arrays: each image is read when its batch needs it.
+"""Training from TensorFlow Dataset records (tfds_builders.py), not arrays: an image is read when a batch needs it.
 
     split = open_records("tfds:records/ham10000_segmentation@192x256", "train")
     split.images[[5, 0, 7]]      # uint8 (3, 192, 256, 3), decoded now
@@ -8,7 +8,7 @@ one (TFDS_DATA_DIR, or ~/tensorflow_datasets). For sets that are too large for a
 number of images. An array of the same images is faster, because they need not be decoded again in each epoch.
 
 A TFRecord file is a row of records, each a length (8 bytes), a checksum (4), the data and their checksum (4). The first
-call looks through all of them and writes down where each begins, its id and its size, into index_SPLIT.csv beside them.
+call reads all of them and writes where each begins, its id and its size into index_SPLIT.csv beside them.
 """
 
 import csv
@@ -16,23 +16,24 @@ import os
 import re
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from datasets.preparation import load_pairs
 from datasets.split import RECORDS, Split
 from imaging import decode
 from utils.errors import UserError
 from utils.files import replacing, require_file_names
+from utils.threads import pool
 
 _COLUMNS = ["id", "height", "width", "shard", "offset", "length"]
 
 
-def open_records(address, name):
-    """Open a split of records as a prepared.Split of the address's size, whose arrays are `Rows`.
+def open_records(address: str, name: str) -> Split:
+    """Open a split of records as a `Split` of the address's size, whose arrays are `Rows`.
 
     FileNotFoundError: no such records. UserError: not an address, no such split, or records of another kind.
     """
@@ -43,41 +44,44 @@ def open_records(address, name):
     classes = builder.info.metadata["classes"]
     rows = _index(builder.data_path / f"index_{name}.csv", shards)
     require_file_names([*classes, *(row["id"] for row in rows)], builder.data_path / f"index_{name}.csv")
-    places = [(int(row["shard"]), int(row["offset"]), int(row["length"])) for row in rows]
+    where = [(int(row["shard"]), int(row["offset"]), int(row["length"])) for row in rows]
     sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64)
     shape = (len(rows), *size)
-    images = Rows(shards, places, (*shape, 3), lambda fields: decode.image(_bytes(fields["image"]), size)[0])
-    masks = Rows(shards, places, (*shape, len(classes)), lambda fields: _shrunk(_mask(fields), size))
+    images = Rows(shards, where, (*shape, 3), lambda fields: decode.image(_bytes(fields["image"]), size)[0])
+    masks = Rows(shards, where, (*shape, len(classes)), lambda fields: _shrunk(_mask(fields), size))
     return Split(images, masks, [row["id"] for row in rows], sizes, classes)
 
 
-def read_meta(address):
-    """What prepared.read_meta gives, of records."""
+def read_meta(address: str) -> dict[str, Any]:
+    """What arrays.read_meta gives, of records."""
     builder, size = _open(address)
     counts = {name: split.num_examples for name, split in builder.info.splits.items()}
     return {**builder.info.metadata, "size": list(size), "counts": counts, "masks": list(counts)}
 
 
-def mask_reader(address, name):
+def mask_reader(address: str, name: str) -> Callable[[int], np.ndarray]:
     """What source_masks.source_masks gives, of records."""
     masks = open_records(address, name).masks
-    full = Rows(masks.shards, masks.places, masks.shape, _mask)
+    full = Rows(masks.shards, masks.where, masks.shape, _mask)
     return full.row
 
 
 class Rows:
     """Stands for an array uint8 (N, H, W, channels) of which rows are read from records when asked for.
 
-    shards: the record files. places: (number of the shard, offset, length) of each of the N records. shape: of the
+    shards: the record files. where: (number of the shard, offset, length) of each of the N records. shape: of the
     array. make: a function from a record's fields to its row. Indexed by a number, a slice or an array of numbers.
     """
 
     dtype = np.dtype("uint8")
 
-    def __init__(self, shards, places, shape, make):
-        self.shards, self.places, self.shape, self._make = shards, places, shape, make
+    def __init__(self, shards, where, shape, make):
+        self.shards = shards
+        self.where = where
+        self.shape = shape
+        self._make = make
         self._files = [open(shard, "rb") for shard in shards]  # noqa: SIM115 (open as long as the rows are in use)
-        self._pool = ThreadPoolExecutor(load_pairs.threads())
+        self._pool = pool()
 
     def __len__(self):
         return self.shape[0]
@@ -92,7 +96,7 @@ class Rows:
 
     def row(self, number):
         """uint8 (H, W, channels) of one record. UserError: it is damaged; the message names the file."""
-        shard, offset, length = self.places[number]
+        shard, offset, length = self.where[number]
         try:
             return self._make(_fields(os.pread(self._files[shard].fileno(), length, offset)))
         except (ValueError, IndexError, zlib.error) as error:

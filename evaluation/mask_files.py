@@ -7,21 +7,18 @@ A file is `<id>_segmentation.png`, or `<id>.png`, for a lesion (task 1) and `<id
 five attributes (task 2), JPEG and BMP likewise. A pixel counts above 127; files of 0 and 1 are masks too.
 """
 
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from datasets.isic2018 import ATTRIBUTES
+from datasets.isic2018 import ATTRIBUTES, CLASSES
 from evaluation import score_split
 from imaging import decode
 from utils.errors import UserError
 from utils.threads import in_order
 
-CLASSES = {1: ["lesion"], 2: list(ATTRIBUTES)}
 NAMES = {1: r"(?P<id>.+?)(_segmentation)?", 2: rf"(?P<id>.+)_attribute_(?P<name>{'|'.join(ATTRIBUTES)})"}
 SHOWN = 3  # names in a message
 
@@ -93,6 +90,5 @@ def score(pairs, options):
             raise UserError(f"{found[0]} is {sizes[0]}, its truth {true[0]} {sizes[1]}; bring the mask to that size")
         return score_split.measure(truth, {"bare": mask}, options)
 
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        rows = in_order(pool, work, pairs, ahead=16)
-        return score_split.gather(list(tqdm(rows, total=len(pairs), unit="image", desc="score", disable=None)))
+    rows = in_order(work, pairs)
+    return score_split.gather(list(tqdm(rows, total=len(pairs), unit="image", desc="score", disable=None)))

@@ -7,8 +7,6 @@ Images leave behind counts and histograms, so memory does not grow with their nu
 """
 
 import dataclasses
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,14 +86,12 @@ def score(networks, split, truth_of, size_of, options, folder):
         return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
 
     rows, curves, peaks = [], 0, []
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        items = enumerate(probabilities(networks, split, options))
-        done = in_order(pool, work, items, ahead=2 * options.batch_size)
-        for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
-            if result:
-                rows.append(result[0])
-                curves += result[1] / len(split.ids)
-                peaks.append(result[2])
+    done = in_order(work, enumerate(probabilities(networks, split, options)), ahead=2 * options.batch_size)
+    for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
+        if result:
+            rows.append(result[0])
+            curves += result[1] / len(split.ids)
+            peaks.append(result[2])
     if not truth_of:
         return None
     if len(histograms) > 1:

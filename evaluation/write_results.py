@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from figures import scores as score_figures
 from figures import sheets, style
 from imaging import mask_files
 from utils.files import replacing
+from utils.threads import in_order
 
 WORST = 20
 
@@ -108,12 +107,13 @@ def write_worst(folder, ids, scores, samples):
     folder.mkdir(parents=True)
     chosen = style.pick(scores, "worst", WORST)
     names = [f"{place:02}_{ids[i]}.png" for place, i in enumerate(chosen, 1)]
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        list(
-            pool.map(
-                lambda i, name: mask_files.write_png(folder / name, score_figures.picture(*samples(i))), chosen, names
-            )
-        )
+
+    def draw_one(item):
+        number, name = item
+        mask_files.write_png(folder / name, score_figures.picture(*samples(number)))
+
+    for _ in in_order(draw_one, zip(chosen, names, strict=True)):
+        pass
     captions = [f"{ids[i]}, Jaccard {scores[i]:.3f}" for i in chosen]
     return [(f"{folder.name}/{name}", caption) for name, caption in zip(names, captions, strict=True)]
 

@@ -20,7 +20,7 @@ import config
 import model
 import pipeline
 import runs
-from datasets.isic2018 import ATTRIBUTES
+from datasets.isic2018 import CLASSES
 from datasets.split import Split
 from imaging import files, hair_removal
 from inference import postprocess
@@ -168,7 +168,10 @@ def _require_rgb(image):
 
 def usual_classes(count: int) -> list[str]:
     """Names of the masks of a run that has not noted them."""
-    return {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
+    for names in CLASSES.values():
+        if len(names) == count:
+            return names
+    return [f"class{k}" for k in range(count)]
 
 
 def check_fit(network: keras.Model, split: Split, root: str | Path) -> None:

@@ -206,7 +206,7 @@ def test_fourfold_folder(discs, tmp_path):
         assert np.array_equal(open_split(tmp_path / "four", split).images, open_split(discs, split).images)
     assert json.loads((tmp_path / "four" / "meta.json").read_text())["counts"] == {"train": 80, "val": 6, "test": 5}
     assert len(pd.read_csv(tmp_path / "four" / "index_train.csv")) == 80
-    assert not list((tmp_path / "four").glob("*.tmp"))
+    assert not [path for path in (tmp_path / "four").iterdir() if path.name.startswith(".")]
 
 
 def test_fourfold_refusals(discs, tmp_path):

@@ -193,14 +193,14 @@ def test_an_interrupted_call_leaves_no_half_array(root, how):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore it
     )
-    while process.poll() is None and not list(root.glob(".partial-*/data_train.npy")):
+    while process.poll() is None and not list(root.glob(".writing*/data_train.npy")):
         time.sleep(0.002)
     process.send_signal(how)
     assert process.wait(30) != 0 and "Traceback" not in process.stderr.read()
     assert arrays(root) == before
-    assert bool(list(root.glob(".partial*"))) == (how == signal.SIGKILL)
+    assert bool(list(root.glob(".writing*"))) == (how == signal.SIGKILL)
     run(root)  # and the next call does the work
-    assert prepared_arrays.read_meta(root)["counts"]["train"] == 400 and not list(root.glob(".partial*"))
+    assert prepared_arrays.read_meta(root)["counts"]["train"] == 400 and not list(root.glob(".writing*"))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the cut-down official archives are not on this machine")

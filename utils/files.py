@@ -1,16 +1,35 @@
-"""Files that are whole or not there."""
+"""Files: atomic replacement, so that who reads one meets the old content or the new, never a part; reading; names."""
 
 import contextlib
+import itertools
 import json
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from utils import errors
 from utils.errors import UserError
 
+WRITING = ".writing_"  # what the name of a temporary file or folder begins with
+_token = secrets.token_hex(4)  # of this process: the system gives the number of a dead process to another
+_numbers = itertools.count()
+
+
+# === Writing ===
+
+
+def temporary_beside(path: str | Path) -> Path:
+    """A new name in the folder of `path`, of the same suffix, which no other process or thread uses."""
+    path = Path(path)
+    return path.with_name(f"{_mine()}{next(_numbers)}{path.suffix}")
+
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, of the same suffix, to write to inside `with`.
 
     What was written takes the place of `path` when the block ends; after an error it is removed and `path` is as it
@@ -18,13 +37,38 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing_{path.name}")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files and folders in `folder` whose process is no more."""
+    for path in Path(folder).glob(f"{WRITING}*"):
+        if _is_being_written(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _mine():
+    return f"{WRITING}{os.getpid()}_{_token}_"
+
+
+def _is_being_written(name):
+    process = name.removeprefix(WRITING).partition("_")[0]
+    if process == str(os.getpid()):
+        return name.startswith(_mine())
+    return process.isdecimal() and psutil.pid_exists(int(process))
+
+
+# === Reading ===
 
 
 def read_json(path, remedy):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from imaging.decode import SUFFIXES
+from imaging.files import is_litter, walk
 from utils.errors import UserError
 
 MAX_BYTES = 500_000_000  # of one picture file; an archive entry may claim any size
@@ -32,23 +33,23 @@ class File:
     load: Callable[[], bytes] = field(repr=False, compare=False)
 
     @property
-    def stem(self):
+    def stem(self) -> str:
         return self.path.stem
 
-    def read(self):
+    def read(self) -> bytes:
         """The file's bytes. UserError: absurdly large, or damaged (without the file's name: the caller adds it)."""
         if self.size > MAX_BYTES:
             raise UserError(f"a file of {self.size:,} bytes, more than the {MAX_BYTES:,} accepted for one picture")
         return self.load()
 
 
-def open_folder(parent, name):
+def open_folder(parent: str | Path, name: str) -> list[File] | None:
     """The pictures below PARENT/NAME, in order of their paths; None if there is no such folder."""
     root = Path(parent) / name
     if not root.is_dir():
         return None
     files = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+    for path in walk(root):
         inside = PurePosixPath(path.relative_to(root).as_posix())
         if _is_picture(inside):
             stat = path.stat()
@@ -56,7 +57,7 @@ def open_folder(parent, name):
     return files
 
 
-def open_archive(parent, name):
+def open_archive(parent: str | Path, name: str) -> list[File] | None:
     """The pictures in PARENT/NAME.zip, in order of their paths; None if there is no such archive.
 
     UserError: not a zip archive (or cut off), or an entry whose path is absolute or leads out of the archive.
@@ -89,7 +90,7 @@ def _reader(archive, entry):
 
 
 def _is_picture(path):
-    """Not hidden, not macOS's copies, not a superpixel map, and a picture by its suffix."""
-    if path.name.startswith(".") or "__MACOSX" in path.parts or path.stem.lower().endswith("_superpixels"):
+    """A picture by its suffix, and neither litter nor a superpixel map."""
+    if is_litter(path) or path.stem.lower().endswith("_superpixels"):
         return False
     return path.suffix.lower() in SUFFIXES

@@ -21,6 +21,7 @@ import requests
 from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.files import replacing
 
 TRIES = 5  # connections in a row that bring nothing new before giving up
 PAUSE = 1.0  # seconds before the second try, doubled for each further one
@@ -69,9 +70,8 @@ class _Verified:
 
     def record(self, path, checksum):
         self.entries[path.name] = {**_stamp(path), "checksum": checksum}
-        new = self.path.with_name(f"{self.path.name}.part")
-        new.write_text(json.dumps(self.entries, indent=2) + "\n", encoding="utf-8")
-        os.replace(new, self.path)
+        with replacing(self.path) as temporary:
+            temporary.write_text(json.dumps(self.entries, indent=2) + "\n", encoding="utf-8")
 
 
 def _stamp(path):

@@ -1,32 +1,55 @@
-"""What of a data set lies in a folder: its pairs, what does not pair, its splits; and several sets put together."""
+"""Which files of a data set belong together: pairs of an image and its masks, in a folder or in archives.
 
+    listing = Listing(isic2018.TASKS[1], "dataset_isic18", archives=False)
+    listing.pairs["train"][0].image.label
+
+Several listings are checked, joined and fingerprinted here too.
+"""
+
+import csv
 import hashlib
+import re
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
+from typing import Any
 
 from datasets import arrays
-from datasets.declaration import find_pairs
+from datasets.declaration import Declaration, Part
 from datasets.preparation import archives as archive_files
-from datasets.preparation import load_pairs, splits
-from datasets.preparation.near_duplicates import groups
+from datasets.preparation.archives import File
 from utils.errors import UserError
 
-FOLDS = 10  # of which one is for test and one for val: 80/10/10
 SHOWN = 20  # of the bad files in an error, or in the summary of a split
 
 
-class Listed:
+@dataclass(frozen=True)
+class Pair:
+    """An image and its masks: for each class the files whose union is its mask; None in a split without masks.
+
+    index_classes: if not 0, the only file of `masks` holds so many classes (decode.index_mask).
+    """
+
+    id: str
+    image: File
+    masks: tuple[tuple[File, ...], ...] | None
+    index_classes: int = 0
+
+
+# === One data set in one place ===
+
+
+class Listing:
     """The pairs of one data set in its folders or archives.
 
-    pairs: split -> list of declaration.Pair; "all" until `divide` where there are no official splits.
-    problems: split -> messages about files that do not pair. notes: messages. origin: what source_masks.py needs.
+    pairs: split -> list of Pair; "all" until `splits.divide` where there are no official splits.
+    problems: split -> messages about files that do not pair. notes: messages.
+    lesions: image id -> lesion id, empty without a table of them. origin: what source_masks.py needs.
     FileNotFoundError: there is nothing; the message says how to get it.
     """
 
-    def __init__(self, declaration, place, archives):
+    def __init__(self, declaration: Declaration, place: str | Path, archives: bool):
         self.declaration = declaration
         opened = archive_files.open_archive if archives else archive_files.open_folder
         try:
@@ -38,109 +61,200 @@ class Listed:
             raise FileNotFoundError(_nothing(declaration, place))
         self.notes += [f"no {split} split: its folder holds no images" for split in empty]
         self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
-        self.lesions = splits.read_lesions(declaration.lesion_table, place)
+        self.lesions = _read_lesions(declaration.lesion_table, place)
         kind = "archives" if archives else "folders"
         self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(place).resolve())}
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
 
-    def divide(self, size, seed=0, folds=FOLDS, fold=1, on_error="stop"):
-        """Divide the pairs into train, val and test if that is not done officially; images are looked at in `size`."""
-        if "all" not in self.pairs:
-            return
-        pairs, areas, prints = self._look(size, on_error)
-        self.pairs, self.problems = {}, {"train": self.problems["all"]}
-        if not pairs:
-            return
-        lesions = splits.numbered([self.lesions.get(pair.id, pair.id) for pair in pairs])
-        same = groups(np.array(prints), lesions)
-        kinds, different = "near-copies", len(np.unique(same))
-        if different < 3 or fold > different:
-            raise UserError(
-                f"{self.declaration.title}: {different} images that are not {kinds} are too few for fold {fold} of "
-                f"{folds}; add some, or say yourself which are train, val and test (datasets/folder.py)"
-            )
-        folds = min(folds, different)
-        divided = splits.splits(splits.folds(areas, same, folds, seed), folds, fold)
-        self.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
-        if self.lesions:
-            kinds += " and images of one lesion"
-        self.notes.append(
-            f"no official splits: divided by lesion area with seed {seed}, fold {fold} of {folds} for test, the next "
-            f"for val; kept together: {len(pairs) - different} {kinds}"
-        )
-        if self.declaration.lesion_table and not self.lesions:
-            table = self.declaration.lesion_table[0].replace("*", ".csv")
-            self.notes.append(f"images of one lesion may be on different sides: {table} is not there to tell of them")
 
-    def _look(self, size, on_error):
-        """The undivided pairs that can be read, their lesion areas and their fingerprints."""
-        pairs, areas, prints = [], [], []
-        results = load_pairs.in_order(lambda pair: load_pairs.load(pair, size), self.pairs["all"])
-        for pair, result in tqdm(results, "look", len(self.pairs["all"]), unit="image", disable=None):
-            try:
-                loaded = result.result()
-            except UserError as error:
-                if on_error == "stop":
-                    raise
-                self.problems["all"].append(str(error))
-                continue
-            pairs.append(pair)
-            areas.append(loaded.mask.mean())
-            prints.append(loaded.fingerprint)
-        return pairs, areas, prints
-
-
-def anywhere(declaration, place):
-    """The `Listed` of a data set whose folders, or else archives, lie in `place`."""
+def find_anywhere(declaration: Declaration, place: str | Path) -> Listing:
+    """The `Listing` of a data set whose folders, or else archives, lie in `place`."""
     try:
-        return Listed(declaration, place, archives=False)
+        return Listing(declaration, place, archives=False)
     except FileNotFoundError as error:
         try:
-            return Listed(declaration, place, archives=True)
+            return Listing(declaration, place, archives=True)
         except FileNotFoundError:
             raise error from None
 
 
 def _nothing(declaration, place):
-    layout = " or ".join(", ".join(n for p in layout.values() for n in p.images) for layout in declaration.layouts)
+    layouts = []
+    for layout in declaration.layouts:
+        layouts.append(", ".join(name for part in layout.values() for name in part.images))
     nowhere = "" if Path(place).is_dir() else " (no such folder)"
     fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
     return (
-        f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {layout}. "
+        f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {' or '.join(layouts)}. "
         f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
         "or the official folders, unpacked, in --root or --folders DIR"
     )
 
 
-def check(sets):
-    """UserError that lists the files of several `Listed` that do not pair, if there are any."""
-    problems = [message for one in sets for found in one.problems.values() for message in found]
+def _read_lesions(table, place):
+    """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
+
+    UserError: the file is no such table.
+    """
+    if table is None:
+        return {}
+    pattern, image, lesion = table
+    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file()):
+        with open(path, newline="", encoding="utf-8") as file:
+            tabs = "\t" in file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
+            try:
+                return {row[image]: row[lesion] for row in rows}
+            except (KeyError, UnicodeDecodeError, csv.Error) as error:
+                raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+    return {}
+
+
+# === Pairs ===
+
+
+def find_pairs(
+    declaration: Declaration, open_part: Callable[[str], list[File] | None]
+) -> tuple[dict[str, list[Pair]], dict[str, list[str]], list[str]]:
+    """List a data set's pairs.
+
+    open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a place).
+    Returns (pairs: split -> list of Pair, problems: split -> list of messages, notes: list of messages).
+    FileNotFoundError: masks without their images' folder, or a training split without masks.
+    """
+    pairs, problems, notes = {}, {}, []
+    for split, (part, images, masks) in _open_layout(declaration.layouts, open_part).items():
+        if images is None and masks is None:
+            notes.append(f"no {split} split: {' and '.join(part.images)} not found")
+        elif images is None:
+            raise FileNotFoundError(f"{part.masks[0]} is there, images {' and '.join(part.images)} are not: add them")
+        elif masks is None and split in ("train", "all"):
+            raise FileNotFoundError(f"{part.images[0]} is there, masks {' and '.join(part.masks)} are not: add them")
+        elif masks is None:
+            notes.append(f"{split} has images only: {' and '.join(part.masks)} not found")
+            images, problems[split] = _first_of_each_id(images)
+            pairs[split] = [Pair(image.stem, image, None) for image in images]
+        else:
+            pairs[split], problems[split] = _match(images, masks, declaration, part.masks[0])
+    return pairs, problems, notes
+
+
+def _open_layout(layouts, open_part) -> dict[str, tuple[Part, list[File] | None, list[File] | None]]:
+    """split -> (part, images, masks) of the first layout of which anything is there, else of the first of all."""
+    opened = []
+    for layout in layouts:
+        found = {}
+        for split, part in layout.items():
+            images = _files(open_part, part.images, part.within_images)
+            found[split] = part, images, _files(open_part, part.masks, part.within_masks)
+        if any(images is not None or masks is not None for _, images, masks in found.values()):
+            return found
+        opened.append(found)
+    return opened[0]
+
+
+def _files(open_part, names, within):
+    opened = [files for files in map(open_part, names) if files is not None]
+    if len(opened) < len(names):
+        return None
+    files = [file for files in opened for file in files if re.search(within, str(file.path))]
+    return None if within and not files else files
+
+
+def _match(images, masks, declaration, where):
+    """(pairs, problems) of one split. where: name of the masks' folder or archive."""
+    suffixes = declaration.mask_suffixes
+    masks_of, problems = _by_image_and_class(masks, suffixes)
+    images, duplicates = _first_of_each_id(images)
+    pairs, stems = [], {image.stem for image in images}
+    for image in images:
+        files = [tuple(masks_of.get((image.stem, name), ())) for name in suffixes]
+        missing = [suffix for suffix, group in zip(suffixes.values(), files, strict=True) if not group]
+        if missing:
+            names = ", ".join(f"{image.stem}{_readable(suffix)}.png" for suffix in missing)
+            problems.append(f"{image.label}: image without mask, no {names} in {where}; add it or remove the image")
+        else:
+            pairs.append(Pair(image.stem, image, tuple(files), len(declaration.index_classes)))
+    for (stem, _), files in masks_of.items():
+        if stem not in stems:
+            problems.append(f"{files[0].label}: mask without image, no image {stem}; add it or remove the mask")
+    return pairs, problems + duplicates
+
+
+def _by_image_and_class(masks, suffixes):
+    """((stem of the image, class) -> mask files, problems)."""
+    found, problems = {}, []
+    for mask in masks:
+        key = _mask_key(mask.stem, suffixes)
+        same = [other for other in found.get(key, []) if other.stem == mask.stem]
+        if key is None:
+            problems.append(f"{mask.label}: no mask's name, expected <image>{_either(suffixes)}; rename or remove it")
+        elif same:
+            problems.append(f"{mask.label}: same id as {same[0].label}; remove one of them")
+        else:
+            found.setdefault(key, []).append(mask)
+    return found, problems
+
+
+def _mask_key(stem, suffixes):
+    """(id, class) of a mask's name, None if it is no mask's; of "a_long_hair" class long_hair is nearer than hair."""
+    matches = [(re.fullmatch(f"(.+?){suffix}", stem), name) for name, suffix in suffixes.items()]
+    keys = [(match[1], name) for match, name in matches if match]
+    return min(keys, key=lambda key: len(key[0]), default=None)
+
+
+def _first_of_each_id(images):
+    """(images of different ids, problems: those whose id an image before them has)."""
+    first, problems = {}, []
+    for image in images:
+        if image.stem in first:
+            problems.append(f"{image.label}: same id as {first[image.stem].label}; remove one of them")
+        else:
+            first[image.stem] = image
+    return list(first.values()), problems
+
+
+def _readable(suffix):
+    return suffix.split("(")[0].replace("\\", "")
+
+
+def _either(suffixes):
+    return " or <image>".join(map(_readable, suffixes.values()))
+
+
+# === Several data sets ===
+
+
+def check(listings: Sequence[Listing]) -> None:
+    """UserError that lists the files that do not pair, if there are any."""
+    problems = [message for one in listings for found in one.problems.values() for message in found]
     if len(problems) > 1:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         listed = "\n  ".join([*problems[:SHOWN], *more])
-        raise UserError(f"{len(problems)} files do not pair (--on-error skip leaves such files out):\n  {listed}")
+        raise UserError(f"{len(problems)} files do not pair (--on_error skip leaves such files out):\n  {listed}")
     if problems:
-        raise UserError(f"{problems[0]} (--on-error skip leaves such files out)")
+        raise UserError(f"{problems[0]} (--on_error skip leaves such files out)")
 
 
-def join(sets):
-    """(split -> pairs of all `sets`, notes): an image that two sets have in the same split is kept once.
+def join(listings: Sequence[Listing]) -> tuple[dict[str, list[Pair]], list[str]]:
+    """(split -> pairs of all `listings`, notes): an image that two data sets have in the same split is kept once.
 
-    Images are the same if their ISIC ids are; those that two sets have in different splits are told in a note.
+    Images are the same if their ISIC ids are; those that two sets have in different splits are noted.
     UserError: two images have the same name, which is no ISIC id.
     """
-    joined, seen, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
-    for one in sets:
+    joined, first, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
+    for one in listings:
         name = one.declaration.name
         for split, pairs in one.pairs.items():
             for pair in pairs:
-                first = seen.setdefault(pair.id, (name, split))
-                if first[0] != name:
+                before = first.setdefault(pair.id, (name, split))
+                if before[0] != name:
                     if not pair.id.startswith("ISIC_"):
-                        raise UserError(f"{first[0]} and {name} both have an image {pair.id}: rename one of them")
-                    shared[(*first, name, split)] += 1
-                if first[0] == name or first[1] != split:
+                        raise UserError(f"{before[0]} and {name} both have an image {pair.id}: rename one of them")
+                    shared[(*before, name, split)] += 1
+                if before[0] == name or before[1] != split:
                     joined.setdefault(split, []).append(pair)
     notes = [
         f"{count} images are in {split} of {name} and in {other_split} of {other}"
@@ -150,10 +264,10 @@ def join(sets):
     return {split: joined[split] for split in arrays.SPLITS if split in joined}, notes
 
 
-def fingerprint(sets, settings):
+def fingerprint(listings: Sequence[Listing], settings: Any) -> str:
     """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
-    for one in sets:
+    for one in listings:
         digest.update(repr((one.origin, one.problems, one.lesions)).encode())
         for split, found in one.pairs.items():
             for pair in found:

@@ -1,39 +1,39 @@
 """Pairs of files to arrays: decode, check and put together, on all cores, in order and a few ahead of the reader."""
 
-import contextlib
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
+from tqdm import tqdm
 
+from datasets.preparation.archives import File
+from datasets.preparation.find_pairs import Pair
 from datasets.preparation.near_duplicates import fingerprint
 from imaging import decode
 from utils.errors import UserError
-
-MAX_THREADS = 16  # a thread may hold one image and its masks at full size, some 50 MB
+from utils.threads import in_order
 
 
 class Loaded(NamedTuple):
     """A pair at the size of the arrays."""
 
-    image: np.ndarray  # uint8 (H, W, 3)
+    image: np.ndarray  # uint8 (H, W, 3) RGB
     mask: np.ndarray | None  # uint8 (H, W, classes) of {0, 1}
-    source: tuple  # (height, width)
-    anti_aliased: bool
-    fingerprint: np.ndarray  # of the image, see copies.py
+    source: tuple[int, int]  # height, width in pixels
+    anti_aliased: bool  # whether a mask had greys, which were thresholded
+    fingerprint: np.ndarray  # of the image, see near_duplicates.py
 
 
-def load(pair, size):
-    """The `Loaded` of a declaration.Pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
+def load(pair: Pair, size: tuple[int, int]) -> Loaded:
+    """The `Loaded` of a pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
     image, source = read(pair.image, decode.image, size)
-    mask, anti_aliased = load_masks(pair, size, source) if pair.masks is not None else (None, False)
+    mask, anti_aliased = None, False
+    if pair.masks is not None:
+        mask, anti_aliased = load_masks(pair, size, source)
     return Loaded(image, mask, source, anti_aliased, fingerprint(image))
 
 
-def load_masks(pair, size, source):
+def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
     """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased).
 
     size: (H, W) of the masks, None for their own. source: the size they must have in their files, None for any.
@@ -48,40 +48,33 @@ def load_masks(pair, size, source):
     return np.stack(channels, axis=-1), anti_aliased
 
 
-def read(file, function, *arguments):
-    """function(bytes of a source.File, *arguments). UserError: a bad file; the message names it."""
+def read(file: File, function: Callable, *arguments: Any) -> Any:
+    """function(bytes of a file, *arguments). UserError: a bad file; the message names it."""
     try:
         return function(file.read(), *arguments)
     except UserError as error:
         raise UserError(f"{file.label}: {error}") from None
 
 
-def in_order(function, items):
-    """(item, future of function(item)) in order, on all cores, never more than a few ahead of the reader."""
-    workers = threads()
-    ahead = deque()
-    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+def load_all(
+    pairs: Sequence[Pair], size: tuple[int, int], on_error: str, skipped: list[str], title: str
+) -> Iterator[tuple[Pair, Loaded]]:
+    """Each pair with its `Loaded`, in order; threads decode a few ahead of the reader.
+
+    on_error: "stop" raises the UserError of a bad file, "skip" appends its message to `skipped` and goes on.
+    title: of the progress bar.
+    """
+
+    def work(pair):
         try:
-            for item in items:
-                ahead.append((item, pool.submit(function, item)))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
-        finally:  # after an error nobody waits for what is still to come
-            pool.shutdown(cancel_futures=True)
+            return pair, load(pair, size)
+        except UserError as error:
+            if on_error == "stop":
+                raise
+            return pair, str(error)
 
-
-def threads():
-    return min(os.cpu_count() or 1, MAX_THREADS)
-
-
-@contextlib.contextmanager
-def _one_thread_each():
-    """Each of our threads decodes a picture of its own: OpenCV's threads inside would only get in the way."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    for pair, result in tqdm(in_order(work, pairs), title, len(pairs), unit="image", disable=None):
+        if isinstance(result, Loaded):
+            yield pair, result
+        else:
+            skipped.append(result)

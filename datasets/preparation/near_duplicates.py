@@ -1,10 +1,10 @@
-"""Near-copies: two pictures of the same lesion that differ by little more than size, compression, light or color.
+"""Near-duplicates: two pictures of one lesion that differ by little more than size, compression, light or color.
 
 A picture's fingerprint is a perceptual hash: the signs of the lowest BITS frequencies of its grey values. Two pictures
-are near-copies if at most BOUND of the signs differ. Of the 3.4 million pairs of 2,594 ISIC 2018 images this
+are near-duplicates if at most BOUND of the signs differ. Of the 3.4 million pairs of 2,594 ISIC 2018 images this
 bound finds 31; of these 28 show the same lesion by eye and by matched points, 3 are alike only in ruler and rim. Up to
-40 signs all 22 are right; of the eleven pairs from 47 to 52 one is. Copies that are shifted, cropped or turned are not
-found: matched points tell of some 25 such pairs.
+40 signs all 22 are right; of the eleven pairs from 47 to 52 one is. Duplicates that are shifted, cropped or turned are
+not found: matched points find some 25 such pairs.
 """
 
 import cv2
@@ -15,7 +15,7 @@ BITS = LOW * LOW - 1  # all but the mean
 BOUND = 46
 
 
-def fingerprint(image):
+def fingerprint(image: np.ndarray) -> np.ndarray:
     """float32 (BITS,) of -1 and 1 for an image uint8 (H, W, 3) RGB."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # (H, W)
     grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -23,15 +23,15 @@ def fingerprint(image):
     return np.where(frequencies > 0, 1, -1).astype(np.float32)
 
 
-def distances(prints, others):
+def distances(prints: np.ndarray, others: np.ndarray) -> np.ndarray:
     """float32 (N, M): bits in which each of `prints` (N, BITS) differs from each of `others` (M, BITS)."""
     return (BITS - prints @ others.T) / 2
 
 
-def groups(prints, known=None):
-    """int (N,): a number for each fingerprint of `prints` (N, BITS), the same for near-copies and copies of these.
+def groups(prints: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """int (N,): a number for each fingerprint of `prints` (N, BITS), the same for near-duplicates and theirs in turn.
 
-    known: (N,) numbers that are the same for pictures that belong together anyhow.
+    known: (N,) numbers that are the same for pictures that belong together anyway.
     """
     label = np.arange(len(prints)) if known is None else np.array(known)
     for start in range(0, len(prints), 1024):  # rows at a time: the whole table of 10,000 pictures takes 400 MB
@@ -42,26 +42,29 @@ def groups(prints, known=None):
     return label
 
 
-class Watch:
-    """Finds near-copies between splits while their pictures come by, one split after the other.
+class AcrossSplits:
+    """Finds near-duplicates between splits while their pictures are added, one split after the other.
 
-    found: list of (split, id, earlier split, id), an entry for each picture with a near-copy in an earlier split: the
-    nearest.
+    found: list of (split, id, earlier split, id), an entry for each picture with a near-duplicate in an earlier split:
+    the nearest.
     """
 
     def __init__(self):
         self.found = []
-        self._split, self._names, self._prints = None, [], []
-        self._earlier = None
+        self._split = None
+        self._names = []  # (split, id) of every picture
+        self._prints = []
+        self._earlier = np.empty((0, BITS), np.float32)  # fingerprints of earlier splits
 
-    def begin(self, split):
+    def begin(self, split: str) -> None:
         """The pictures that follow are of `split`."""
         self._split = split
-        self._earlier = np.array(self._prints)  # (N, BITS)
+        if self._prints:
+            self._earlier = np.array(self._prints)  # (N, BITS)
 
-    def sees_copy(self, id, bits):
-        """Take note of a picture; whether a split before has a near-copy of it."""
-        self._names.append((self._split, id))
+    def add(self, identifier: str, bits: np.ndarray) -> bool:
+        """Whether an earlier split has a near-duplicate of this picture. bits: its fingerprint, (BITS,)."""
+        self._names.append((self._split, identifier))
         self._prints.append(bits)
         if not len(self._earlier):
             return False
@@ -69,5 +72,5 @@ class Watch:
         nearest = distance.argmin()
         if distance[nearest] > BOUND:
             return False
-        self.found.append((self._split, id, *self._names[nearest]))
+        self.found.append((self._split, identifier, *self._names[nearest]))
         return True

@@ -1,76 +1,101 @@
-"""Listed pairs (listing.py) to prepared arrays: decode, check, write and summarize."""
+"""Pairs of files (find_pairs.py) to prepared arrays: decode, check, write and summarize."""
 
 import contextlib
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from datasets import arrays
 from datasets.declaration import Declaration
-from datasets.preparation import load_pairs
-from datasets.preparation.find_pairs import SHOWN, Listed, anywhere, check, fingerprint, join
-from datasets.preparation.near_duplicates import Watch
+from datasets.preparation import load_pairs, near_duplicates
+from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere, fingerprint, join
+from datasets.preparation.splits import Division, divide
 from utils.errors import UserError
 
 REVISION = 2  # of the preparation: raise it when the same files would give other arrays
 
 
-def prepare(declarations, root, size, archives=None, on_error="stop", folders=None, *, drop_leaks=False, **division):
+@dataclass(frozen=True)
+class Options:
+    """How pairs become arrays.
+
+    on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
+    drop_leaks: leave training images out that are near-duplicates of val or test images.
+    division: of data sets without official splits.
+    """
+
+    on_error: str = "stop"
+    drop_leaks: bool = False
+    division: Division = field(default_factory=Division)
+
+
+def prepare(
+    declarations: Declaration | Sequence[Declaration],
+    root: str | Path,
+    size: tuple[int, int],
+    *,
+    archives: str | Path | None = None,
+    folders: str | Path | None = None,
+    options: Options = Options(),
+) -> tuple[dict[str, Any], bool]:
     """Prepare the arrays of a data set, or of several together, in `root`, unless they are there already.
 
-    declarations: a declaration.Declaration or a list of them. size: (H, W) of the arrays in pixels.
+    declarations: one or several. size: (H, W) of the arrays in pixels.
     archives: folder of the official zips. folders: where the official folders lie, if not in `root`. Of several data
     sets each may lie there as folders or as zips.
-    on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
-    drop_leaks: leave training images out that are near-copies of val or test images (copies.py).
-    division: seed, folds and fold of listing.Listed.divide, for sets without official splits.
     Returns (the contents of meta.json, True if arrays were written or False if they were up to date).
     FileNotFoundError: nothing to prepare. UserError: a bad file, or data sets that do not go together. OSError: disk
     full. What was there before then stays.
     """
     # 1. what there is
-    root, place = Path(root), Path(archives or folders or root)
-    declarations = [declarations] if isinstance(declarations, Declaration) else declarations
-    _check_classes(declarations)
-    several = len(declarations) > 1
-    sets = [anywhere(one, place) if several else Listed(one, place, archives is not None) for one in declarations]
-    if on_error == "stop":
-        check(sets)
-    if "folds" in division and not any("all" in one.pairs for one in sets):
+    root = Path(root)
+    if isinstance(declarations, Declaration):
+        declarations = [declarations]
+    listings = _list(declarations, Path(archives or folders or root), archives is not None)
+    if options.on_error == "stop":
+        check(listings)
+    if "folds" in options.division.chosen and not any("all" in one.pairs for one in listings):
         raise UserError(f"{declarations[0].title} has official splits: --folds is for data sets without")
     # 2. is it done?
-    mark = fingerprint(sets, (REVISION, *size, on_error, drop_leaks, sorted(division.items())))
+    division = sorted(options.division.chosen.items())
+    mark = fingerprint(listings, (REVISION, *size, options.on_error, options.drop_leaks, division))
     if meta := _up_to_date(root, mark):
         return meta, False
-    _check_disk(root, sets, size)
+    _check_disk(root, listings, size)
     # 3. divide, put together, write
-    for one in sets:
-        one.divide(size, on_error=on_error, **division)
-    pairs, notes = join(sets)
+    for one in listings:
+        divide(one, size, options.division, options.on_error)
+    pairs, notes = join(listings)
     meta = {
-        "dataset": "+".join(one.declaration.name for one in sets),
+        "dataset": "+".join(one.declaration.name for one in listings),
         "task": declarations[0].task,
         "licence": "; ".join(dict.fromkeys(one.licence for one in declarations)),
-        "source": [one.origin for one in sets],
+        "source": [one.origin for one in listings],
         "fingerprint": mark,
-        "notes": [note for one in sets for note in one.notes] + notes,
+        "notes": [note for one in listings for note in one.notes] + notes,
     }
-    problems = {split: [text for one in sets for text in one.problems.get(split, ())] for split in arrays.SPLITS}
+    problems = {split: [text for one in listings for text in one.problems.get(split, ())] for split in arrays.SPLITS}
     with arrays.Writer(root, meta, size, declarations[0].classes) as writer:
-        meta |= _write(writer, pairs, problems, on_error, drop_leaks)
+        meta |= _write(writer, pairs, problems, options)
         if not any(part["images"] for part in meta["summary"].values()):
             skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
             raise UserError(f"no image is left, all were skipped: {skipped[0]}")
     return arrays.read_meta(root), True
 
 
-def _check_classes(declarations):
+def _list(declarations, place, archives):
+    """A `Listing` of each. UserError: their classes differ."""
     for one in declarations[1:]:
         if one.classes != declarations[0].classes:
             both = " and ".join(f"{d.name} has {', '.join(d.classes)}" for d in (declarations[0], one))
             raise UserError(f"only data sets with the same classes go together; {both}")
+    if len(declarations) > 1:
+        return [find_anywhere(one, place) for one in declarations]
+    return [Listing(declarations[0], place, archives)]
 
 
 def _up_to_date(root, mark):
@@ -84,13 +109,15 @@ def _up_to_date(root, mark):
     return None
 
 
-def _check_disk(root, sets, size):
-    rows = 0
-    for one in sets:
-        rows += sum(3 + (len(one.declaration.classes) if p.masks else 0) for found in one.pairs.values() for p in found)
-    needed = rows * size[0] * size[1]
-    place = next(parent for parent in (root, *root.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(place).free
+def _check_disk(root, listings, size):
+    """OSError where the arrays do not fit on the disk."""
+    channels = 0  # of all images and masks
+    for one in listings:
+        for pairs in one.pairs.values():
+            channels += sum(3 + (len(one.declaration.classes) if pair.masks else 0) for pair in pairs)
+    needed = channels * size[0] * size[1]
+    there = next(parent for parent in (root, *root.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
     if free < needed * 1.01 + 1_000_000:  # some room for the index
         raise OSError(
             f"disk full: the arrays need {needed / 1e9:.2f} GB, '{root}' has {free / 1e9:.2f} GB free; "
@@ -101,34 +128,28 @@ def _check_disk(root, sets, size):
 # === Writing ===
 
 
-def _write(writer, pairs, problems, on_error, drop_leaks):
-    """Decode and write all splits; returns what meta.json says about them.
+def _write(writer, pairs, problems, options):
+    """Decode and write all splits; returns what meta.json holds on them.
 
-    The training images come last, when it is known what they must not be near-copies of.
+    The training images come last, when it is known what they must not be near-duplicates of.
     """
-    watch, summary = Watch(), {}
+    duplicates, summary = near_duplicates.AcrossSplits(), {}
     for split in ("test", "val", "train"):
         found = pairs.get(split, [])
         if found or problems[split]:
-            drop = drop_leaks and split == "train"
-            summary[split] = _write_split(writer, split, found, problems[split], on_error, watch, drop)
+            duplicates.begin(split)
+            summary[split] = _write_split(writer, split, found, problems[split], duplicates, options)
     summary = {split: summary[split] for split in arrays.SPLITS if split in summary}
-    return {"summary": summary, "near_copies": watch.found, "leaks_dropped": drop_leaks}
+    return {"summary": summary, "near_copies": duplicates.found, "leaks_dropped": options.drop_leaks}
 
 
-def _write_split(writer, split, pairs, problems, on_error, watch, drop):
-    images, skipped, areas, anti_aliased = 0, list(problems), [], 0
-    watch.begin(split)
-    results = load_pairs.in_order(lambda pair: load_pairs.load(pair, writer.size), pairs)
-    for pair, result in tqdm(results, split, len(pairs), unit="image", disable=None):
-        try:
-            loaded = result.result()
-        except UserError as error:
-            if on_error == "stop":
-                raise
-            skipped.append(str(error))
-            continue
-        if watch.sees_copy(pair.id, loaded.fingerprint) and drop:
+def _write_split(writer, split, pairs, problems, duplicates, options):
+    """Decode and write one split; returns its summary."""
+    skipped, areas = list(problems), []
+    images = anti_aliased = 0
+    for pair, loaded in load_pairs.load_all(pairs, writer.size, options.on_error, skipped, split):
+        is_duplicate = duplicates.add(pair.id, loaded.fingerprint)
+        if is_duplicate and options.drop_leaks and split == "train":
             continue
         writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
         images += 1
@@ -154,31 +175,36 @@ def _areas(areas, classes):
 # === Summary ===
 
 
-def describe(meta, root):
-    """The summary of prepared arrays, as lines of text for people."""
+def describe(meta: dict[str, Any], root: str | Path) -> list[str]:
+    """The summary of prepared arrays, as lines of text for people. meta: the contents of meta.json."""
     height, width = meta["size"]
     lines = [f"{meta['dataset']} task {meta['task']}, {height}x{width} (height x width) in {root}"]
     for split, part in meta["summary"].items():
-        kind = "images without masks" if part["images"] and "area_percent" not in part else "pairs"
-        line = f"  {split}: {part['images']} {kind}"
-        if part.get("anti_aliased"):
-            line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"
-        lines.append(line)
-        for name, area in part.get("area_percent", {}).items():
-            minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5
-            spread = " / ".join(f"{value:.1f}" for value in quartiles)
-            lines.append(
-                f"    {name}: quartiles of the area {spread} % of the image, "
-                f"from {minimum:.1f} to {maximum:.1f}; {area['empty']} empty masks"
-            )
-        lines += [f"    skipped: {message}" for message in part["skipped"][:SHOWN]]
-        if len(part["skipped"]) > SHOWN:
-            lines.append(f"    skipped: {len(part['skipped']) - SHOWN} more, all listed in {root}/meta.json")
+        lines += _describe_split(split, part, root)
     lines += [f"  {note}" for note in meta["notes"]]
-    if copies := meta["near_copies"]:
-        shown = ", ".join(f"{split} {id} of {other_split} {other}" for split, id, other_split, other in copies[:5])
-        more = f" and {len(copies) - 5} more, all listed in {root}/meta.json" if len(copies) > 5 else ""
-        lines.append(f"  {len(copies)} near-copies across splits: {shown}{more}")
-        left = "left out" if meta["leaks_dropped"] else "kept (--drop-leaks leaves them out)"
+    if duplicates := meta["near_copies"]:
+        shown = [f"{split} {name} of {other_split} {other}" for split, name, other_split, other in duplicates[:5]]
+        more = f" and {len(duplicates) - 5} more, all listed in {root}/meta.json" if len(duplicates) > 5 else ""
+        lines.append(f"  {len(duplicates)} near-duplicates across splits: {', '.join(shown)}{more}")
+        left = "left out" if meta["leaks_dropped"] else "kept (--drop_leaks leaves them out)"
         lines.append(f"  those in train are {left}")
+    return lines
+
+
+def _describe_split(split, part, root):
+    kind = "images without masks" if part["images"] and "area_percent" not in part else "pairs"
+    line = f"  {split}: {part['images']} {kind}"
+    if part.get("anti_aliased"):
+        line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"
+    lines = [line]
+    for name, area in part.get("area_percent", {}).items():
+        minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5
+        spread = " / ".join(f"{value:.1f}" for value in quartiles)
+        lines.append(
+            f"    {name}: quartiles of the area {spread} % of the image, "
+            f"from {minimum:.1f} to {maximum:.1f}; {area['empty']} empty masks"
+        )
+    lines += [f"    skipped: {message}" for message in part["skipped"][:SHOWN]]
+    if len(part["skipped"]) > SHOWN:
+        lines.append(f"    skipped: {len(part['skipped']) - SHOWN} more, all listed in {root}/meta.json")
     return lines

@@ -6,19 +6,24 @@
 meta.json remembers the folders or archives; masks are read by the rules of the preparation.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
 from datasets import arrays as prepared_arrays
 from datasets import registry
-from datasets.preparation.find_pairs import Listed
+from datasets.preparation.find_pairs import Listing, Pair
 from datasets.preparation.load_pairs import load_masks
 from datasets.split import RECORDS
 from utils.errors import UserError
 
 
-def source_masks(root, split):
+def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
     """A function from the number of an image in `split` to its mask, for any number of threads.
 
     root: prepared folder. The function takes an int and returns uint8 (height, width, classes) of {0, 1}, as large as
-    the mask's file. What can be told beforehand is raised here, what concerns one file by the function.
+    the mask's file. What can be checked beforehand is raised here, what concerns one file by the function.
     UserError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
     """
     if str(root).startswith(RECORDS):
@@ -30,15 +35,15 @@ def source_masks(root, split):
     if arrays.masks is None:
         raise UserError(f"the {split} split of '{root}' has no masks: prepare it with its ground truth")
     if "source" not in meta:
-        raise FileNotFoundError(f"'{root}' does not tell where its masks came from: prepare it from the originals")
-    files = {}  # id -> Pair
+        raise FileNotFoundError(f"'{root}' does not say where its masks came from: prepare it from the originals")
+    files: dict[str, Pair] = {}  # by id
     for one in meta["source"]:
         for pair in _pairs(one, split, root):
             files.setdefault(pair.id, pair)
-    if missing := [id for id in arrays.ids if id not in files]:
-        places = ", ".join(_place(one) for one in meta["source"])
+    if missing := [name for name in arrays.ids if name not in files]:
+        sources = ", ".join(_source(one) for one in meta["source"])
         raise FileNotFoundError(
-            f"{_remedy(root, places)}: {len(missing)} masks are missing, that of {missing[0]} first"
+            f"{_remedy(root, sources)}: {len(missing)} masks are missing, that of {missing[0]} first"
         )
 
     def read(number):
@@ -54,15 +59,15 @@ def _pairs(one, split, root):
     """The pairs with masks that a source has for a split; all of them if it has no official splits."""
     facts = {name: value for name, value in one.items() if name not in ("folders", "archives")}
     try:
-        pairs = Listed(registry.declared(**facts), _place(one), "archives" in one).pairs
+        pairs = Listing(registry.declared(**facts), _source(one), "archives" in one).pairs
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{_remedy(root, _place(one))}: {error}") from None
+        raise FileNotFoundError(f"{_remedy(root, _source(one))}: {error}") from None
     return [pair for name in (split, "all") for pair in pairs.get(name, ()) if pair.masks]
 
 
-def _place(one):
+def _source(one):
     return one.get("archives") or one["folders"]
 
 
-def _remedy(root, place):
-    return f"the masks of '{root}' at their own size come from {place}; bring it back, or prepare the data set anew"
+def _remedy(root, source):
+    return f"the masks of '{root}' at their own size come from {source}; bring it back, or prepare the data set anew"

@@ -1,20 +1,89 @@
-"""Seeded splits for data sets that have no official ones: folds with near-copies together, alike in lesion area."""
+"""Seeded splits for data sets that have no official ones: folds with near-duplicates together, alike in lesion area."""
 
-import csv
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.preparation import near_duplicates
+from datasets.preparation import load_pairs, near_duplicates
+from datasets.preparation.find_pairs import Listing
+from datasets.split import Split
 from utils.errors import UserError
 
+FOLDS = 10  # of which one is for test and one for val: 80/10/10
 
-def folds(areas, groups, count, seed):
+
+@dataclass(frozen=True)
+class Division:
+    """How a data set without official splits is divided.
+
+    seed: of all that is drawn. folds: their number, None for FOLDS. fold: the one to test on, from 1; the one after it
+    is for validation.
+    """
+
+    seed: int = 0
+    folds: int | None = None
+    fold: int = 1
+
+    @property
+    def chosen(self) -> dict[str, int]:
+        """The seed, and the folds if any were asked for."""
+        if self.folds is None and self.fold == 1:
+            return {"seed": self.seed}
+        return {"seed": self.seed, "folds": self.folds or FOLDS, "fold": self.fold}
+
+
+def divide(listing: Listing, size: tuple[int, int], division: Division, on_error: str = "stop") -> None:
+    """Divide the pairs of a listing into train, val and test, unless that is done officially.
+
+    size: (H, W) in pixels, at which images are compared. on_error: "stop" or "skip", see `prepare.prepare`.
+    UserError: too few different images; with "stop" also a bad file.
+    """
+    if "all" not in listing.pairs:
+        return
+    # 1. what decides: lesion areas, near-duplicates, lesions
+    pairs, areas, prints = [], [], []
+    for pair, loaded in load_pairs.load_all(listing.pairs["all"], size, on_error, listing.problems["all"], "compare"):
+        pairs.append(pair)
+        areas.append(loaded.mask.mean())
+        prints.append(loaded.fingerprint)
+    listing.pairs = {}
+    listing.problems = {"train": listing.problems["all"]}
+    if not pairs:
+        return
+    groups = near_duplicates.groups(
+        np.array(prints), numbered([listing.lesions.get(pair.id, pair.id) for pair in pairs])
+    )
+    # 2. folds
+    count, different = division.folds or FOLDS, len(np.unique(groups))
+    if different < 3 or division.fold > different:
+        raise UserError(
+            f"{listing.declaration.title}: {different} images that are not near-duplicates are too few for fold "
+            f"{division.fold} of {count}; add some, or say yourself which are train, val and test (datasets/folder.py)"
+        )
+    count = min(count, different)
+    divided = splits(folds(areas, groups, count, division.seed), count, division.fold)
+    listing.pairs = {split: [pairs[number] for number in numbers] for split, numbers in divided.items()}
+    listing.notes += _notes(listing, division, count, len(pairs) - different)
+
+
+def _notes(listing, division, count, kept_together):
+    kinds = "near-duplicates and images of one lesion" if listing.lesions else "near-duplicates"
+    notes = [
+        f"no official splits: divided by lesion area with seed {division.seed}, fold {division.fold} of {count} for "
+        f"test, the next for val; kept together: {kept_together} {kinds}"
+    ]
+    if listing.declaration.lesion_table and not listing.lesions:
+        table = listing.declaration.lesion_table[0].replace("*", ".csv")
+        notes.append(f"images of one lesion may be in different splits: {table}, which names them, is not there")
+    return notes
+
+
+def folds(areas: Sequence[float], groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The fold of each image, int (N,) of 0 to count - 1.
 
-    areas: (N,) share of each picture that is lesion. groups: (N,) ints, the same for images that must stay together.
-    count: number of folds. seed: decides what chance does.
-    Groups are put in order of their mean area; each `count` neighbours go to as many folds, by chance.
+    areas: (N,) fraction of each picture that is lesion. groups: int (N,), the same for images that must stay together.
+    Groups are put in order of their mean area; each `count` neighbors go to as many folds, by chance.
     """
     group, order = _by_area(areas, groups)
     rng = np.random.default_rng(seed)
@@ -31,17 +100,17 @@ def _by_area(areas, groups):
     return group, np.argsort(np.bincount(group, areas) / np.bincount(group), kind="stable")
 
 
-def splits(fold, count, chosen):
+def splits(fold: np.ndarray, count: int, chosen: int) -> dict[str, np.ndarray]:
     """split -> numbers of its images: fold `chosen` (from 1) is for test, the one after it val, the others train."""
     test, val = chosen - 1, chosen % count
     parts = {"train": (fold != test) & (fold != val), "val": fold == val, "test": fold == test}
     return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
 
 
-def held_out(split, share, seed):
-    """bool (N,): `share` of the images of a split.Split with masks, at least one, to validate on.
+def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
+    """bool (N,): `fraction` of the images of a split with masks, at least one, to validate on.
 
-    Near-copies stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
+    Near-duplicates stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
     takes one. Every image is read once. UserError: all images are alike.
     """
     prints, areas = [], []
@@ -51,31 +120,11 @@ def held_out(split, share, seed):
     group, order = _by_area(areas, near_duplicates.groups(np.array(prints)))
     if len(order) < 2:
         raise UserError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
-    count = min(max(1, round(share * len(order))), len(order) - 1)
+    count = min(max(1, round(fraction * len(order))), len(order) - 1)
     rng = np.random.default_rng(seed)
     return np.isin(group, [rng.choice(part) for part in np.array_split(order, count)])
 
 
-def read_lesions(table, place):
-    """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
-
-    UserError: the file is no such table.
-    """
-    if table is None:
-        return {}
-    pattern, image, lesion = table
-    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file()):
-        with open(path, newline="", encoding="utf-8") as file:
-            tabs = "\t" in file.readline()
-            file.seek(0)
-            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
-            try:
-                return {row[image]: row[lesion] for row in rows}
-            except (KeyError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
-    return {}
-
-
-def numbered(names):
+def numbered(names: Sequence[str]) -> np.ndarray:
     """int (N,): the same number for the same name."""
     return np.unique(names, return_inverse=True)[1]

@@ -1,13 +1,18 @@
-"""datasets/prepared.py: what is written comes back, and nothing half-written is ever seen."""
+"""Prepared arrays: what is written comes back, and nothing half-written is ever seen."""
 
 import errno
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets import arrays
 from utils.errors import UserError
+
+HOME = Path(arrays.__file__).parents[1]
 
 
 def write(root, count=3, size=(4, 5), fill=0, **meta):
@@ -54,12 +59,78 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path, failure):
 
 
 def test_what_a_killed_run_left_is_cleared_away(tmp_path):
-    (tmp_path / ".partial-99999999").mkdir()
-    (tmp_path / ".partial-99999999" / "data_train.npy").write_bytes(b"half")
+    (tmp_path / ".writing_99999999_0").mkdir()
+    (tmp_path / ".writing_99999999_0" / "data_train.npy").write_bytes(b"half")
     with pytest.raises(FileNotFoundError):
         arrays.open_split(tmp_path, "train")
     write(tmp_path)
-    assert not list(tmp_path.glob(".partial*"))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_two_may_write_at_a_time(tmp_path):
+    with arrays.Writer(tmp_path, {}, (2, 2), ["lesion"]) as writer:
+        writer.add("train", "first", np.zeros((2, 2, 3), np.uint8), None, (2, 2))
+        write(tmp_path)
+        assert len(arrays.open_split(tmp_path, "train").ids) == 3
+        writer.add("train", "second", np.zeros((2, 2, 3), np.uint8), None, (2, 2))
+    assert arrays.open_split(tmp_path, "train").ids == ["first", "second"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data_train.npy", "index_train.csv", "meta.json"]
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from datasets import arrays
+
+root, calls = sys.argv[1], 0
+
+
+def write(fill, splits):
+    with arrays.Writer(root, {"fill": fill}, (2, 2), ["lesion"]) as writer:
+        for split in splits:
+            for n in range(2):
+                pixels = np.full((2, 2, 4), fill, np.uint8)
+                mask = pixels[..., 3:] if split == "train" else None
+                writer.add(split, f"{fill}", pixels[..., :3], mask, (fill, fill))
+
+
+def kill(event, arguments):
+    global calls
+    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and root in str(arguments[0]):
+        calls += 1
+        if calls == at:
+            os._exit(9)
+
+
+write(1, ("train", "test"))
+at = int(sys.argv[2])
+sys.addaudithook(kill)
+write(2, ("train", "val"))
+print(calls)
+"""
+
+
+def test_a_kill_at_any_file_operation_leaves_the_old_arrays_or_the_new(tmp_path):
+    old, new = {"train": 2, "test": 2}, {"train": 2, "val": 2}
+    seen, at = [], 1
+    while True:
+        root = tmp_path / str(at)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(root), str(at)], cwd=HOME, capture_output=True, text=True
+        )
+        meta = arrays.read_meta(root)
+        fill = meta["fill"]
+        assert meta["counts"] == (old if fill == 1 else new)
+        for name in meta["counts"]:
+            split = arrays.open_split(root, name)
+            assert (split.images[:] == fill).all() and split.ids == [str(fill)] * 2 and (split.sizes == fill).all()
+            assert split.masks is None if name != "train" else (split.masks[:] == fill).all()
+        seen.append(fill)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9, done.stderr
+        at += 1
+    assert seen == sorted(seen) and seen.count(1) > 5 and seen.count(2) > 5  # at one stroke
 
 
 def test_disk_full_while_writing(tmp_path, monkeypatch):
@@ -73,7 +144,7 @@ def test_disk_full_while_writing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"disk full while writing into '.*': free some space"):
         write(tmp_path)
     assert (tmp_path / "data_train.npy").read_bytes() == before
-    assert not list(tmp_path.glob(".partial*"))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_a_row_of_another_shape_or_type_is_refused(tmp_path):

@@ -167,7 +167,7 @@ def test_a_bad_file_in_a_divided_set(tmp_path):
     arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size", "24x32"]
     with pytest.raises(ValueError, match=r"5.png: mask without image"):
         __main__.main(arguments)
-    __main__.main([*arguments, "--on-error", "skip"])
+    __main__.main([*arguments, "--on_error", "skip"])
     meta = arrays.read_meta(tmp_path / "out")
     assert sum(meta["counts"].values()) == COUNT - 2
     skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
@@ -186,7 +186,7 @@ def test_phantoms_are_a_data_set_too(tmp_path):
 def test_nothing_left_of_a_divided_set(tmp_path):
     save(tmp_path / "raw" / "images" / "a.png", picture(1))
     save(tmp_path / "raw" / "masks" / "b.png", square(1))
-    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--on-error", "skip"]
+    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--on_error", "skip"]
     with pytest.raises(ValueError, match=r"no image is left, all were skipped: .*a.png: image without mask, no a.png"):
         __main__.main(arguments)
 

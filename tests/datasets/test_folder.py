@@ -38,13 +38,13 @@ def test_what_does_not_pair_is_listed_in_one_go(tmp_path):
     (tmp_path / "data/train/masks/photo 1_mask.png").unlink()
     (tmp_path / "data/train/images/photo 2.jpg").unlink()
     (tmp_path / "data/test/masks/photo 0_mask.png").rename(tmp_path / "data/test/masks/photo 0_outline.png")
-    with pytest.raises(ValueError, match=r"4 files do not pair \(--on-error skip leaves such files out\):\n") as caught:
+    with pytest.raises(ValueError, match=r"4 files do not pair \(--on_error skip leaves such files out\):\n") as caught:
         prepare(tmp_path)
     lines = str(caught.value).split("\n  ")[1:]
     assert [line.partition(":")[0].rpartition("/")[2] for line in lines] == [
         "photo 1.jpg", "photo 2_mask.png", "photo 0.jpg", "photo 0_outline.png",
     ]  # fmt: skip
-    prepare(tmp_path, "--on-error", "skip")
+    prepare(tmp_path, "--on_error", "skip")
     meta = read_meta(tmp_path / "out")
     assert meta["counts"] == {"train": 4, "test": 1}
     assert [text for part in meta["summary"].values() for text in part["skipped"]] == lines
@@ -60,7 +60,7 @@ def test_one_mask_with_the_numbers_of_classes(tmp_path, kind):
             mask = mask.convert("P")
             mask.putpalette([0, 0, 0, 200, 10, 10, 10, 10, 200])
         mask.save(path.with_suffix(".bmp" if kind == "bmp" else ".png"))
-    prepare(tmp_path, "--index-classes", "nail,hair")
+    prepare(tmp_path, "--index_classes", "nail,hair")
     data, masks = open_split(tmp_path / "out", "train"), source_masks(tmp_path / "out", "train")
     assert data.classes == ["nail", "hair"] and data.masks.shape == (4, 24, 32, 2)
     for row in range(4):
@@ -73,13 +73,13 @@ def test_masks_that_hold_no_such_classes(tmp_path):
     mask = tmp_path / "data/train/masks/photo 0.png"
     save(mask, index_values(0) * 2)
     with pytest.raises(ValueError, match=r"photo 0.png: mask values 0, 2, 4; expected 0 for background and 1 to 2 for"):
-        prepare(tmp_path, "--index-classes", "nail,hair")
+        prepare(tmp_path, "--index_classes", "nail,hair")
     with pytest.raises(ValueError, match=r"mask values 0, 2, 4; expected two, .*several classes: see --classes"):
         prepare(tmp_path)
     save(mask.with_suffix(".jpg"), index_values(0))
     mask.unlink()
     with pytest.raises(ValueError, match=r"photo 0.jpg: a JPEG, which does not keep the numbers of classes"):
-        prepare(tmp_path, "--index-classes", "nail,hair")
+        prepare(tmp_path, "--index_classes", "nail,hair")
 
 
 def test_a_mask_for_each_class(tmp_path):
@@ -117,8 +117,8 @@ def test_train_evaluate_and_predict_with_no_code(tmp_path, monkeypatch):
     write(tmp_path / "data", {"train": 8, "test": 3})
     for n, path in enumerate(sorted((tmp_path / "data").glob("*/masks/*.png"))):
         save(path, index_values(n))
-    prepare(tmp_path, "--index-classes", "nail,hair")
-    prepare(tmp_path, "--index-classes", "nail,hair", "--records")
+    prepare(tmp_path, "--index_classes", "nail,hair")
+    prepare(tmp_path, "--index_classes", "nail,hair", "--records")
     small = ["--model", "unet", "--options.width", "4", "--options.depth", "2", "--epochs", "1", "--batch_size", "4"]
     train.main(["--data", "tfds:out/folder_segmentation@24x32", "--run", "own", *small])
     evaluate.main(["--run", "own", "--split", "test"])

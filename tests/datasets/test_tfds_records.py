@@ -1,4 +1,4 @@
-"""datasets/builders.py and records.py: TensorFlow Datasets built from miniatures, and training from their records."""
+"""TensorFlow Datasets built from miniatures, and training from their records."""
 
 import shutil
 
@@ -15,6 +15,7 @@ from datasets import __main__, folder, isic2018, tfds_builders
 from datasets.arrays import open_split, read_meta
 from datasets.preparation import download, prepare
 from datasets.preparation.source_masks import source_masks
+from datasets.preparation.splits import Division
 from tests.datasets.test_declarations import CASES, number
 
 
@@ -61,7 +62,7 @@ def test_several_classes_and_odd_pictures(tmp_path):
     for path in list(raw.iterdir()):
         save(tmp_path / "raw" / "masks" / f"{path.stem}_mask.png", values)
     own = folder.declaration(index_classes=["nail", "hair"])
-    builder = tfds_builders.build("folder", own, tmp_path / "tfds", tmp_path / "raw", {})
+    builder = tfds_builders.build("folder", own, tmp_path / "tfds", tmp_path / "raw", Division())
     assert builder.info.metadata["classes"] == ["nail", "hair"]
     examples = {e["id"].decode(): e for data in builder.as_dataset().values() for e in tfds.as_numpy(data)}
     assert set(examples) == {"turned", "cmyk", "grey", "palette"}
@@ -105,7 +106,7 @@ def built(tmp_path_factory):
     place = tmp_path_factory.mktemp("records")
     write_isic2018(place / "raw", {"train": 13, "test": 2}, tasks=(1, 2))
     task = isic2018.TASKS[2]
-    tfds_builders.build("isic2018_task2", task, place / "tfds", place / "raw", {})
+    tfds_builders.build("isic2018_task2", task, place / "tfds", place / "raw", Division())
     prepare.prepare(task, place / "arrays", (24, 32), folders=place / "raw")
     return f"tfds:{place}/tfds/isic2018_task2_segmentation@24x32", place / "arrays"
 

@@ -94,13 +94,13 @@ def test_no_mutation_ends_in_a_traceback_or_a_wrong_pair(tmp_path, on_error, mon
         path, other = rng.sample(files, 2)
         mutation(rng, path, path.read_bytes(), other)
         try:
-            prepare.prepare(TABLE[name], root, (24, 32), on_error=on_error)
+            prepare.prepare(TABLE[name], root, (24, 32), options=prepare.Options(on_error))
         except (ValueError, FileNotFoundError) as error:
             errors += 1
             assert len(str(error)) > 20 and not list(root.glob("*.npy")), (name, mutation.__name__)
         else:
             check_pairs(root, mutation)
-        assert not list(root.glob(".partial*"))
+        assert not list(root.glob(".writing*")) and not list(root.glob(".committed"))
         shutil.rmtree(root)
     assert errors == 0 if on_error == "skip" else errors > ROUNDS / 5
 

@@ -1,4 +1,4 @@
-"""datasets/prepare.py: every kind of bad input stops with a clear message or is skipped; memory stays flat."""
+"""Preparation: every kind of bad input stops with a clear message or is skipped; memory stays flat."""
 
 import os
 import shutil
@@ -18,10 +18,12 @@ from datasets import arrays as prepared_arrays
 from datasets import isic2018
 from datasets.preparation import find_pairs, load_pairs, prepare
 from imaging import decode
+from utils import threads
 
 
 def run(root, task=1, archives=None, on_error="stop"):
-    return prepare.prepare(isic2018.TASKS[task], root, (24, 32), archives, on_error)[0]
+    options = prepare.Options(on_error)
+    return prepare.prepare(isic2018.TASKS[task], root, (24, 32), archives=archives, options=options)[0]
 
 
 def arrays(root):
@@ -175,7 +177,7 @@ def test_everything_skipped_is_an_error(root):
         path.write_bytes(b"no")
     with pytest.raises(ValueError, match=r"no image is left, all were skipped: .*not an image"):
         run(root, on_error="skip")
-    assert not list(root.glob("*.npy")) and not list(root.glob(".partial*"))
+    assert not list(root.glob("*.npy")) and not list(root.glob(".writing*"))
 
 
 # === Speed and memory ===
@@ -185,8 +187,10 @@ def test_everything_skipped_is_an_error(root):
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     program = (
-        "import sys, datasets.isic2018, datasets.prepare\n"
-        "datasets.prepare.prepare(datasets.isic2018.TASKS[1], sys.argv[1], (512, 512))\n"
+        "import sys\n"
+        "from datasets import isic2018\n"
+        "from datasets.preparation.prepare import prepare\n"
+        "prepare(isic2018.TASKS[1], sys.argv[1], (512, 512))\n"
         "print(next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1])"
     )
     peaks = []
@@ -206,12 +210,12 @@ def test_decoding_never_runs_far_ahead_of_writing(root, monkeypatch):
     real = decode.image
     monkeypatch.setattr(decode, "image", lambda *args: loaded.append(1) or real(*args))
     pairs = isic_pairs(root) * 50
-    ordered = load_pairs.in_order(lambda pair: load_pairs.load(pair, (8, 8)), pairs)
+    ordered = load_pairs.load_all(pairs, (8, 8), "stop", [], "train")
     next(ordered)
     time.sleep(0.2)
-    assert len(loaded) <= 2 * min(os.cpu_count(), load_pairs.MAX_THREADS) + 2
+    assert len(loaded) <= 2 * threads.count() + 2
     ordered.close()
 
 
 def isic_pairs(root):
-    return find_pairs.Listed(isic2018.TASKS[1], root, archives=False).pairs["train"]
+    return find_pairs.Listing(isic2018.TASKS[1], root, archives=False).pairs["train"]

@@ -1,4 +1,4 @@
-"""datasets/source_masks.py: masks at their own size, the same as those that were prepared."""
+"""Source masks: masks at their own size, the same as those that were prepared."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -74,5 +74,5 @@ def test_splits_and_folders_without_source_masks(root, tmp_path):
         source_masks(root, "test")
     with Writer(tmp_path / "drawn", {"dataset": "drawn", "task": 1}, (4, 4), ["lesion"]) as writer:
         writer.add("test", "a", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 1), np.uint8), (4, 4))
-    with pytest.raises(FileNotFoundError, match="drawn' does not tell where its masks came from"):
+    with pytest.raises(FileNotFoundError, match="drawn' does not say where its masks came from"):
         source_masks(tmp_path / "drawn", "test")

@@ -1,4 +1,4 @@
-"""datasets/divide.py and copies.py, and what `python -m datasets` makes of them: folds, near-copies, sets combined."""
+"""Seeded splits and near-duplicates, and what `python -m datasets` makes of them; data sets combined."""
 
 import dataclasses
 import shutil
@@ -42,10 +42,10 @@ def altered(pixels, kind):
     return (pixels * (0.85, 1.0, 0.95)).astype(np.uint8)
 
 
-# === Near-copies ===
+# === Near-duplicates ===
 
 
-def test_near_copies_are_near_and_others_are_not():
+def test_near_duplicates_are_near_and_others_are_not():
     prints = np.stack([near_duplicates.fingerprint(lesion(seed)) for seed in range(60)])
     apart = near_duplicates.distances(prints, prints)[np.triu_indices(60, 1)]
     assert apart.min() > near_duplicates.BOUND + 10 and abs(apart.mean() - near_duplicates.BITS / 2) < 10
@@ -101,12 +101,12 @@ def own(root, count, kinds=()):
 def test_few_images(tmp_path):
     arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size", "48x64"]
     own(tmp_path / "raw", 2, ["tinted"])
-    with pytest.raises(ValueError, match="2 images that are not near-copies are too few for fold 1 of 10; add some"):
+    with pytest.raises(ValueError, match="2 images that are not near-duplicates are too few for fold 1 of 10; add"):
         __main__.main(arguments)
     own(tmp_path / "raw", 5)
     __main__.main(arguments)
     assert arrays.read_meta(tmp_path / "out")["counts"] == {"train": 3, "val": 1, "test": 1}
-    with pytest.raises(ValueError, match="5 images that are not near-copies are too few for fold 7 of 10"):
+    with pytest.raises(ValueError, match="5 images that are not near-duplicates are too few for fold 7 of 10"):
         __main__.main([*arguments, "--fold", "7"])
 
 
@@ -119,7 +119,7 @@ def test_images_held_out_for_validation(tmp_path):
     __main__.main(arguments)
     split = arrays.open_split(tmp_path / "out", "train")
     held = splits.held_out(split, 0.2, seed=0)
-    assert np.array_equal(held[:20], held[40:])  # near-copies on one side
+    assert np.array_equal(held[:20], held[40:])  # near-duplicates on one side
     assert held[:40].sum() == 8  # of the 40 different ones a fifth
     assert np.array_equal(held, splits.held_out(split, 0.2, seed=0))
     assert not np.array_equal(held, splits.held_out(split, 0.2, seed=1))
@@ -143,7 +143,7 @@ def ids(root):
     return {split: arrays.open_split(root, split).ids for split in arrays.read_meta(root)["counts"]}
 
 
-def test_near_copies_do_not_straddle_own_splits(tmp_path):
+def test_near_duplicates_do_not_straddle_own_splits(tmp_path):
     kinds = ["smaller", "JPEG", "brighter", "tinted"] * 5
     own(tmp_path / "raw", 40, kinds)
     tested = []
@@ -156,7 +156,7 @@ def test_near_copies_do_not_straddle_own_splits(tmp_path):
             assert split_of[f"{n:03}"] == split_of[f"{40 + n:03}"]
         tested += [id for id, split in split_of.items() if split == "test"]
         meta = arrays.read_meta(tmp_path / "out")
-        assert meta["near_copies"] == [] and "kept together: 20 near-copies" in " ".join(meta["notes"])
+        assert meta["near_copies"] == [] and "kept together: 20 near-duplicates" in " ".join(meta["notes"])
     assert sorted(tested) == sorted(split_of)
 
 
@@ -171,11 +171,11 @@ def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, 
         lines.append((f"{quote}HAM_{n % 20:07d}{quote}", f"{quote}ISIC_{n:07d}{quote}", "nv"))
     arguments = ["ham10000", "--folders", str(raw), "--root", str(tmp_path / "out"), "--size", "48x64"]
     __main__.main(arguments)
-    assert "images of one lesion may be on different sides: HAM10000_metadata.csv is not" in capsys.readouterr().out
+    assert "images of one lesion may be in different splits: HAM10000_metadata.csv" in capsys.readouterr().out
     (raw / f"HAM10000_{name}").write_text("\n".join(map(comma.join, lines)) + "\n")
     for seed in ("0", "1", "2"):
         __main__.main([*arguments, "--seed", seed])
-        assert "kept together: 20 near-copies and images of one lesion" in capsys.readouterr().out
+        assert "kept together: 20 near-duplicates and images of one lesion" in capsys.readouterr().out
         split_of = {id: split for split, members in ids(tmp_path / "out").items() for id in members}
         assert len(split_of) == 40
         assert all(split_of[f"ISIC_{n:07d}"] == split_of[f"ISIC_{n + 20:07d}"] for n in range(20))
@@ -213,8 +213,8 @@ def test_leaks_are_reported_and_dropped(tmp_path, capsys):
         ["train", "ISIC_0000004", "val", "ISIC_0000006"],
     ]
     assert arrays.read_meta(tmp_path)["near_copies"] == pairs
-    assert len(ids(tmp_path)["train"]) == 6 and "kept (--drop-leaks" in capsys.readouterr().out
-    __main__.main([*arguments, "--drop-leaks"])
+    assert len(ids(tmp_path)["train"]) == 6 and "kept (--drop_leaks" in capsys.readouterr().out
+    __main__.main([*arguments, "--drop_leaks"])
     assert ids(tmp_path)["train"] == [f"ISIC_000000{n}" for n in (0, 2, 3, 5)]
     assert len(ids(tmp_path)["val"]) == 2 and arrays.read_meta(tmp_path)["near_copies"] == pairs
     split = arrays.open_split(tmp_path, "train")
@@ -222,7 +222,7 @@ def test_leaks_are_reported_and_dropped(tmp_path, capsys):
         assert np.array_equal(split.masks[row, ..., 0], square(int(id[-1])) // 255)
     assert list(arrays.read_meta(tmp_path)["counts"]) == ["train", "val", "test"]
     printed = capsys.readouterr().out
-    assert "3 near-copies across splits: val ISIC_0000007 of test ISIC_0000009" in printed and "left out" in printed
+    assert "3 near-duplicates across splits: val ISIC_0000007 of test ISIC_0000009" in printed and "left out" in printed
 
 
 # === Several sets together ===
@@ -260,7 +260,7 @@ def test_sets_are_combined_and_shared_images_told(tmp_path, capsys):
         data, masks = arrays.open_split(root, split), source_masks(root, split)
         for row in range(len(members)):
             assert np.array_equal(data.masks[row], masks(row)[::2, ::2])
-    __main__.main([*arguments, "--drop-leaks"])
+    __main__.main([*arguments, "--drop_leaks"])
     assert "ISIC_0000200" not in ids(root)["train"]
 
 
