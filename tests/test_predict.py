@@ -381,15 +381,3 @@ def test_errors_in_one_line(arguments, message):
     with pytest.raises(SystemExit, match=message) as caught:
         predict.main(arguments)
     assert "\n" not in caught.value.code
-
-
-def test_only_so_many_are_under_way():
-    from concurrent.futures import ThreadPoolExecutor
-
-    drawn = []
-    items = (drawn.append(i) or i for i in range(100))
-    with ThreadPoolExecutor(2) as pool:
-        results = predict.in_order(pool, lambda i: i * i, items, ahead=5)
-        assert [next(results) for _ in range(3)] == [0, 1, 4]
-        assert len(drawn) == 8
-        assert list(results)[-1] == 99 * 99
