@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jsonargparse
 import yaml
 
+import metrics
 from utils import study_settings
 from utils.errors import UserError
 from utils.files import replacing
@@ -163,7 +164,7 @@ class Settings:
     """keep the largest part of each predicted mask and fill its holes"""
     evaluate_every: int = 1
     """epochs between two validations; the last epoch is always validated"""
-    monitor: Literal["val_loss", "val_dice", "val_jaccard", "epoch"] = "val_loss"
+    monitor: Literal[tuple(metrics.monitors())] = "val_loss"  # those of metrics.SCORES that are logged
     """decides which epoch is kept as the best; epoch: the last, whatever its scores"""
 
     def __post_init__(self):

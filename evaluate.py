@@ -8,7 +8,7 @@
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
     python evaluate.py --run isic18_adstnet --split test --part head        # the map of AdSTNet's head, for once
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
-    python evaluate.py --compare unet as_net unet+as_net # scored runs side by side, with paired intervals
+    python evaluate.py --compare unet as_net unet+as_net # a comparison of scored runs, with paired intervals
     python evaluate.py --masks DIR --truth DIR --task 1 --run theirs        # mask files of any tool
 
 Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of the run's data folder. Writes
@@ -31,19 +31,19 @@ Scoring is done at the size of the true mask files: probabilities are resized bi
 `pooled`: all pixels of all images counted together, as AS-Net reports. `per_image`: each image scored by itself, then
 the mean, as the ISIC challenge ranks; thresholded Jaccard is 0 for an image whose Jaccard is below 0.65. Where a mask
 is empty the challenge's rule holds: sensitivity 1 without positives, specificity 1 without negatives, Jaccard and Dice
-1 where truth and prediction are both empty. Intervals of 95 % come from 10,000 draws of the images with replacement. A
-split without masks is predicted, not scored.
+1 where truth and prediction are both empty. Intervals of 95 % come from the bootstrap, 10,000 resamples of the images.
+A split without masks is predicted, not scored. Which scores there are says the table SCORES of metrics.py.
 
 Of several classes each is scored, and then
 
     class_mean   the macro scores: means over the classes of their pooled scores; dice and jaccard of the masks, and
                  soft_dice and soft_jaccard of the probabilities, without a threshold
-    challenge    of the five attributes: counts as shares of their image's pixels, summed, as ISIC 2018 Task 2 ranks
-    presence     is the class in the image at all, told by the image's largest probability: area under the ROC curve
+    challenge    of the five attributes: counts as fractions of their image's pixels, summed, as ISIC 2018 Task 2 ranks
+    presence     whether the class is in the image at all, by the image's largest probability: area under the ROC curve
 
-Means of images say little there: a rare class that is never marked scores 1 on all images without it. Thresholds are
-therefore chosen by the Jaccard from shares of pixels: --threshold best takes each class's own highest, good for the
-macro scores, --threshold challenge those with the highest Jaccard of all classes together, as the challenge ranks.
+Means of images say little there: a rare class that is never predicted scores 1 on all images without it. Thresholds are
+therefore chosen by the Jaccard of pixel fractions: --threshold best takes each class's own highest, good for the macro
+scores, --threshold challenge those with the highest Jaccard of all classes together, as the challenge ranks.
 
 Images go by in batches and leave behind counts and a histogram, so memory does not grow with their number. What
 scoring takes beyond the network's own time is measured by benchmarks/evaluate.py.
@@ -52,6 +52,7 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 import argparse
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -97,20 +98,20 @@ def truth(root, name, split, at):
         raise FileNotFoundError(f"{problem}; or score at the network's size: --at network") from None
 
 
-# === The whole ===
+# === Scoring ===
 
 
 def evaluate(
-    run=None, split="val", data=None, threshold=None, batch_size=None, tta=None, clean=None,
-    at="source", ensemble=(), boundary=False, part="backbone",
-):  # fmt: skip
+    run: str | None = None, split: str = "val", data: str | None = None, threshold: float | str | None = None,
+    batch_size: int | None = None, tta: bool | None = None, clean: bool | None = None, at: str = "source",
+    ensemble: Sequence[str] = (), boundary: bool = False, part: str = "backbone",
+) -> dict | None:  # fmt: skip
     """Score one split with a run of checkpoint_best/ and write every file.
 
     run: None is the newest. ensemble: names of several runs instead, whose probabilities are averaged; the first one's
     settings hold. data, threshold, batch_size, tta, clean: None means the run's own; threshold may be "best" or
-    "challenge". at: "source" or "network", the size that is scored. boundary: also measure how far outlines lie apart.
-    part: "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without
-    masks.
+    "challenge". at: "source" or "network", the size that is scored. boundary: also measure boundary distances. part:
+    "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without masks.
     Raises UserError and FileNotFoundError that say what to do.
     """
     # 1. open the runs and the data
@@ -119,44 +120,66 @@ def evaluate(
     changes = {name: value for name, value in changes.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
     first = settings[0]
-    name = "+".join(map(runs.name_of, folders)) + ("_head" if part == "head" else "")
     images = open_split(first.data, split)
-    if threshold in runs.CHOSEN and len(folders) > 1:
-        raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
-    wanted = first.threshold if threshold is None else threshold
-    chosen = runs.thresholds(runs.name_of(folders[0]), runs.facts(folders[0]), images.classes, wanted)
+    chosen = chosen_thresholds(folders, first, images, threshold)
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
         check_fit(network, images, first.data)
     options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
 
     # 2. predict, count
-    predictions, output = Path("predictions") / name, Path("output") / name
+    name = run_name(folders, part)
+    predictions = Path("predictions") / name
     scored = score_split.score(networks, images, *truth(first.data, split, images, at), options, predictions)
     print(f"masks       {predictions}/")
     if scored is None:
         print(f"{first.data} has no masks for split {split!r}: predicted {len(images.ids)} images, nothing to score")
         return None
 
-    # 3. scores, figures, reports
+    # 3. scores
+    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"  # in a file alone nothing is noted
+    own_data = first.data == runs.settings(folders[0]).data
     head = {"run": name, "data": str(first.data), "split": split, "images": len(images.ids)}
-    head |= {"size": list(images.images.shape[1:3]), "at": at}
-    head |= {"threshold": chosen[0] if len(set(chosen)) == 1 else dict(zip(images.classes, chosen, strict=True))}
+    head |= {"size": list(images.images.shape[1:3]), "at": at, "threshold": threshold_facts(chosen, images.classes)}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
     result, table = write_results.contents(head, scored, options, images.classes)
-    write_results.draw(output, result, images, scored, predictions)
+    result["best_thresholds"]["kept"] = of_the_run and own_data and split == "val"
 
-    def samples(number):
+    # 4. figures, reports
+    def sample(number):
         found = mask_images.read_masks(predictions, images.ids[number], images.classes)
         return images.images[number], images.masks[number], found
 
-    values = dataclasses.asdict(first)
-    text = write_results.write(output, result, scored, table, images.ids, images.classes, values, samples)
-    if len(folders) == 1 and folders[0].is_dir() and part == "backbone":  # in a file alone nothing is noted
-        remember(folders[0], result, images.classes, own_data=data in (None, runs.settings(folders[0]).data))
+    output = Path("output") / name
+    evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes)
+    write_results.draw(output, evaluation, images, predictions)
+    text = write_results.write(output, evaluation, dataclasses.asdict(first), sample)
+    if of_the_run:
+        remember(folders[0], result, images.classes, own_data)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return write_results.without_nan(result)
+
+
+def run_name(folders, part):
+    """The name under which runs are scored."""
+    name = "+".join(map(runs.name_of, folders))
+    return f"{name}_head" if part == "head" else name
+
+
+def chosen_thresholds(folders, settings, images, threshold):
+    """The threshold of each class; UserError where an ensemble is asked for a best one."""
+    if threshold in runs.CHOSEN and len(folders) > 1:
+        raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
+    wanted = settings.threshold if threshold is None else threshold
+    return runs.thresholds(runs.name_of(folders[0]), runs.facts(folders[0]), images.classes, wanted)
+
+
+def threshold_facts(chosen, classes):
+    """What metrics.json says of the thresholds: one number, or {class: number} where they differ."""
+    if len(set(chosen)) == 1:
+        return chosen[0]
+    return dict(zip(classes, chosen, strict=True))
 
 
 def remember(folder, result, classes, own_data):
@@ -166,8 +189,8 @@ def remember(folder, result, classes, own_data):
     split = result["split"] if own_data else f"{result['split']} of {result['data']}"
     results = runs.facts(folder).get("results", {}) | {split: {name: result[name] for name in kept}}
     runs.note(folder, results=write_results.without_nan(results))
-    if split == "val":
-        best = result["best_thresholds"]
+    best = result["best_thresholds"]
+    if best["kept"]:
         usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
         together = usual | best.get("together", best["best"])
         runs.note(folder, thresholds=usual | best["best"], challenge_thresholds=together)
@@ -175,21 +198,23 @@ def remember(folder, result, classes, own_data):
     model_card.write(folder)
 
 
-def evaluate_masks(masks, truth, task, run, boundary=False):
+def evaluate_masks(masks: Path, truth: Path, task: int, run: str, boundary: bool = False) -> dict:
     """Score mask files of any tool into output/RUN/; returns the contents of metrics.json."""
-    pairs, classes = mask_files.find_pairs(masks, truth, task), CLASSES[task]
+    pairs = mask_files.find_pairs(masks, truth, task)
+    classes = CLASSES[task]
     options = score_split.Options([0.5] * len(classes), boundary=boundary)
     scored = mask_files.score(pairs, options)
     head = {"run": run, "data": str(masks), "split": None, "images": len(pairs), "size": None, "at": "source"}
     head |= {"threshold": None, "tta": False, "clean": False, "variant": options.variant}
-    result, _ = write_results.contents(head, scored, options, classes)
-    output = Path("output") / run
+    result, table = write_results.contents(head, scored, options, classes)
 
-    def samples(number):
+    def sample(number):
         _, found, true = pairs[number]
         return None, mask_files.read(true), mask_files.read(found)
 
-    text = write_results.write(output, result, scored, None, [id for id, _, _ in pairs], classes, {}, samples)
+    output = Path("output") / run
+    evaluation = write_results.Evaluation(result, scored, table, [pair[0] for pair in pairs], classes)
+    text = write_results.write(output, evaluation, {}, sample)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv\n")
     print(text, end="")
     return write_results.without_nan(result)
@@ -209,8 +234,8 @@ def parser():
     parser.add_argument("--part", choices=parts, default="backbone", help=text)
     older = {"dest": "part", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}  # the older name of --part
     parser.add_argument("--output", choices=parts, **older)
-    parser.add_argument("--boundary", action="store_true", help="also measure how far outlines lie apart")
-    parser.add_argument("--compare", nargs="+", metavar="RUN", help="put scored runs side by side")
+    parser.add_argument("--boundary", action="store_true", help="also measure boundary distances")
+    parser.add_argument("--compare", nargs="+", metavar="RUN", help="compare scored runs, with paired intervals")
     parser.add_argument("--masks", type=Path, help="folder of mask files to score, with --truth, --task and --run")
     parser.add_argument("--truth", type=Path, help="folder of true mask files")
     parser.add_argument("--task", type=int, choices=(1, 2), default=1, help="1 lesion (default), 2 five attributes")

@@ -1,9 +1,9 @@
-"""Counts first, then every score: exact, streaming, with the reduction and the rule for empty masks always stated.
+"""Counts first, then every score: exact, with the reduction and the rule for empty masks always stated.
 
-    c = counts(truth, prediction)            # (images, classes) integers: tp, fp, fn, tn
-    jaccard(c)                               # mean over images (and classes); both masks empty: 1, the challenge's rule
-    jaccard(c, "pooled")                     # all pixels of all images in one count
-    jaccard(c, "none", empty=float("nan"))   # (images, classes), undefined ones as NaN
+    c = counts(truth, prediction)                 # (images, classes) integers: tp, fp, fn, tn
+    score("jaccard", c)                           # mean over images (and classes); both masks empty: 1
+    score("jaccard", c, "pooled")                 # all pixels of all images in one count
+    score("jaccard", c, "none", empty=math.nan)   # (images, classes), undefined ones as NaN
 
 Reductions, and what they give for (images, classes) counts:
 
@@ -14,38 +14,37 @@ Reductions, and what they give for (images, classes) counts:
     pooled_macro       number             counts summed over images, then the mean over classes
     pooled             number             counts summed over images and classes
 
-`empty` is the value where a score is 0/0. NaN is left out of means; a mean of nothing is NaN. A pixel is predicted
-where its probability is at or above the threshold.
+The table `SCORES` has a line for each score. From it come the columns of the training log, the choices of the setting
+`monitor`, and the scores of metrics.json, per_image.csv, reports, comparisons and model cards. A new score is a formula
+and a line in the table.
 """
 
 import math
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-from keras import ops
 
-from evaluation.score_histogram import ScoreHistogram  # noqa: F401 (metrics is the one place to import scores from)
 from utils.errors import UserError
 
 CUT = 0.65  # Jaccard below which the ISIC 2018 challenge counts an image as failed
-PACKAGE = "lesion"  # the prefix under which Keras files our classes in saved models
 
 
 # === Counts ===
 
 
 class Counts(NamedTuple):
-    """Pixels per image and class, each (images, classes): int64, or float64 from `soft_counts`."""
+    """Pixels per image and class, each (images, classes): true and false positives and negatives."""
 
-    tp: np.ndarray
-    fp: np.ndarray
-    fn: np.ndarray
-    tn: np.ndarray
+    tp: Any
+    fp: Any
+    fn: Any
+    tn: Any
 
 
-def counts(truth, prediction):
+def counts(truth: np.ndarray, prediction: np.ndarray) -> Counts:
     """Exact counts of true and false positives and negatives.
 
     truth, prediction: masks of {0, 1} or bool, (N, H, W, C) or (N, H, W), of one shape; memory-mapped arrays are read
@@ -60,7 +59,7 @@ def counts(truth, prediction):
     return Counts(both, predicted - both, true - both, math.prod(truth.shape[1:3]) - true - predicted + both)
 
 
-def mask_pairs(truth, prediction):
+def mask_pairs(truth: np.ndarray, prediction: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields truth and prediction of each image as bool (C, H, W); arguments and errors as for `counts`."""
     if truth.shape != prediction.shape or len(truth.shape) not in (3, 4):
         raise UserError(
@@ -83,18 +82,8 @@ def _planes(mask, name):
     return mask[None] if mask.ndim == 2 else np.ascontiguousarray(np.moveaxis(mask, -1, 0))
 
 
-def soft_counts(truth, probabilities):
-    """Counts with probabilities in place of decisions (tp = Σ p y, fp = Σ p (1 - y), …), for unthresholded scores.
-
-    truth: masks of {0, 1}, probabilities: floats in [0, 1], both (N, H, W, C). Returns float64 (N, C).
-    """
-    truth, probabilities = np.asarray(truth, np.float64), np.asarray(probabilities, np.float64)
-    both, true, predicted = (x.sum(axis=(1, 2)) for x in (truth * probabilities, truth, probabilities))  # (N, C)
-    return Counts(both, predicted - both, true - both, math.prod(truth.shape[1:3]) - true - predicted + both)
-
-
-def threshold_counts(truth, probabilities, steps=100):
-    """Counts of each image at many thresholds; of them, `jaccard(c, "image_per_class")` is the curve of the image mean.
+def threshold_counts(truth: np.ndarray, probabilities: np.ndarray, steps: int = 100) -> Counts:
+    """Counts of each image at many thresholds: `score("jaccard", c, "image_per_class")` is the curve of the image mean.
 
     truth: masks of {0, 1}, probabilities: floats in [0, 1], both (N, H, W). Thresholds are 1 / steps, 2 / steps, … and
     below 1. Predicted is what lies at or above one, or below it by rounding alone. Returns Counts of int64 (N,
@@ -103,254 +92,196 @@ def threshold_counts(truth, probabilities, steps=100):
     scale = np.float32(steps * (1 + 2.0**-22))  # what equals a threshold must not be rounded below it
     rows = []
     for true, scores in zip(truth, np.asarray(probabilities, np.float32), strict=True):
-        places = (scores * scale).astype(np.intp)  # (H, W), 0 to steps
-        places += (steps + 1) * _planes(true, "truth")[0]
-        sides = np.bincount(places.ravel(), minlength=2 * steps + 2).reshape(2, -1)  # others, true pixels
-        above = sides[:, ::-1].cumsum(axis=1)[:, ::-1]  # (2, steps + 1)
+        bins = (scores * scale).astype(np.intp)  # (H, W), 0 to steps
+        bins += (steps + 1) * _planes(true, "truth")[0]
+        pixels = np.bincount(bins.ravel(), minlength=2 * steps + 2).reshape(2, -1)  # negatives, positives by bin
+        above = pixels[:, ::-1].cumsum(axis=1)[:, ::-1]  # (2, steps + 1)
         fp, tp = above[:, 1:-1]
         rows.append((tp, fp, above[1, 0] - tp, above[0, 0] - fp))
     return Counts(*np.array(rows, np.int64).reshape(-1, 4, steps - 1).swapaxes(0, 1))
 
 
-def concatenate(parts):
+def concatenate(parts: Iterable[Counts]) -> Counts:
     """Counts of several batches as one, in order."""
     return Counts(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 
+# === Formulas: numerator and denominator from counts, by arithmetic alone, so that arrays and tensors will do ===
+
+
+def jaccard(c: Counts) -> tuple:
+    """tp / (tp + fp + fn); undefined without positives in either mask."""
+    return c.tp, c.tp + c.fp + c.fn
+
+
+def dice(c: Counts) -> tuple:
+    """2 tp / (2 tp + fp + fn), the F1 score of pixels; undefined without positives in either mask."""
+    return 2 * c.tp, 2 * c.tp + c.fp + c.fn
+
+
+def accuracy(c: Counts) -> tuple:
+    """(tp + tn) / all pixels."""
+    return c.tp + c.tn, c.tp + c.fp + c.fn + c.tn
+
+
+def sensitivity(c: Counts) -> tuple:
+    """tp / (tp + fn), also called recall; undefined without positives in the truth."""
+    return c.tp, c.tp + c.fn
+
+
+def specificity(c: Counts) -> tuple:
+    """tn / (tn + fp); undefined without negatives in the truth."""
+    return c.tn, c.tn + c.fp
+
+
+def precision(c: Counts) -> tuple:
+    """tp / (tp + fp); undefined where nothing is predicted."""
+    return c.tp, c.tp + c.fp
+
+
+def mcc(c: Counts) -> tuple:
+    """Matthews correlation in [-1, 1]; undefined where a mask, true or predicted, is of one value only."""
+    positives = ((c.tp + c.fp) * (c.tp + c.fn)) ** 0.5
+    negatives = ((c.tn + c.fp) * (c.tn + c.fn)) ** 0.5
+    return c.tp * c.tn - c.fp * c.fn, positives * negatives
+
+
+# === The table ===
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of masks, a line of SCORES.
+
+    label: its name in reports; what explains it stands in brackets.
+    formula: a function of Counts that returns numerator and denominator.
+    kinds: which numbers a report has of it: "per_image", the mean over images, and "pooled", of the pixels of all
+        images together (of several classes also of each one, and the mean over them).
+    main: those by which runs are compared, in the report's first lines, in comparisons and in model cards: any of
+        kinds, and of several classes "class_mean" (macro) and "challenge" (ISIC 2018 Task 2).
+    empty: the score of an image whose denominator is 0; reports call pooled scores undefined there.
+    cut: a score of single images that is 0 below this value.
+    logged: training computes it too, as a column NAME and a column val_NAME of log.csv.
+    higher_is_better: for the setting `monitor`.
+    """
+
+    label: str
+    formula: Callable[[Counts], tuple]
+    kinds: tuple[str, ...]
+    main: tuple[str, ...] = ()
+    empty: float = 1.0
+    cut: float = 0.0
+    logged: bool = False
+    higher_is_better: bool = True
+
+    @property
+    def short(self) -> str:
+        """The label without what stands in brackets."""
+        return self.label.split(" (")[0]
+
+
+BOTH = ("per_image", "pooled")
+ALL = ("per_image", "challenge", "class_mean", "pooled")
+SCORES = {
+    "jaccard": Score("Jaccard", jaccard, BOTH, main=ALL, logged=True),
+    "thresholded_jaccard": Score(
+        "Thresholded Jaccard (0 below 0.65)", jaccard, ("per_image",), main=("per_image",), cut=CUT
+    ),
+    "dice": Score("Dice (F1)", dice, BOTH, main=("per_image", "challenge", "class_mean"), logged=True),
+    "accuracy": Score("Accuracy", accuracy, BOTH),
+    "sensitivity": Score("Sensitivity (recall)", sensitivity, BOTH),
+    "specificity": Score("Specificity", specificity, BOTH),
+    "precision": Score("Precision", precision, ("pooled",)),
+    "mcc": Score("Matthews correlation", mcc, ("pooled",), empty=0.0),  # empty as in scikit-learn
+}
+
+
+def of_kind(kind: str) -> list[str]:
+    """Names of the scores that reports have of a kind, "per_image" or "pooled"."""
+    return [name for name, one in SCORES.items() if kind in one.kinds]
+
+
+def main_scores(kind: str) -> list[str]:
+    """Names of the scores of a kind by which runs are compared."""
+    return [name for name, one in SCORES.items() if kind in one.main]
+
+
+def logged() -> list[str]:
+    """Names of the scores that training computes, in alphabetical order."""
+    return sorted(name for name, one in SCORES.items() if one.logged)
+
+
+def monitors() -> dict[str, bool]:
+    """By what the best epoch can be chosen: {value of the setting `monitor`: whether higher is better}."""
+    scores = {f"val_{name}": SCORES[name].higher_is_better for name in logged()}
+    return {"val_loss": False, **scores, "epoch": True}
+
+
 # === Scores from counts ===
-
-
-def _sum(c, reduction):
-    """The counts a pooled reduction works on; unchanged counts for the others."""
-    if reduction in ("pooled_per_class", "pooled_macro"):
-        return Counts(*(field.sum(axis=0) for field in c))
-    return Counts(*(field.sum() for field in c)) if reduction == "pooled" else c
-
-
-def _mean(scores, axis):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is NaN, as documented
-        return np.nanmean(scores, axis=axis)
-
-
-def _average(scores, reduction):
-    """The reduction's mean of the scores of its counts."""
-    if reduction == "image":
-        return float(_mean(_mean(scores, 0), 0))
-    if reduction == "image_per_class":
-        return _mean(scores, 0)
-    if reduction == "pooled_macro":
-        return float(_mean(scores, 0))
-    return float(scores) if reduction == "pooled" else scores
-
 
 REDUCTIONS = ("none", "image_per_class", "image", "pooled_per_class", "pooled_macro", "pooled")
 
 
-def _score(formula, c, reduction, empty):
-    """formula(counts) -> (above, below) the line, under a reduction, with `empty` where the lower one is 0."""
+def score(name: str, c: Counts, reduction: str = "image", empty: float | None = None):
+    """A score of SCORES under a reduction.
+
+    empty: its value where the denominator is 0, by default the table's; NaN is left out of means, and a mean of nothing
+    is NaN. Returns a float, or float64 of the shape that the reduction gives. UserError: no such reduction, or a pooled
+    one of a score of single images.
+    """
+    one = SCORES[name]
     if reduction not in REDUCTIONS:
         raise UserError(f"unknown reduction {reduction!r}; there are: {', '.join(REDUCTIONS)}")
-    above, below = (np.asarray(x, np.float64) for x in formula(_sum(c, reduction)))
-    scores = np.divide(above, below, out=np.full(below.shape, empty, np.float64), where=below != 0)
-    return _average(scores, reduction)
+    if one.cut and reduction.startswith("pooled"):
+        raise UserError(f"{one.short} is a score of single images, not of {reduction} counts")
+    pixels = Counts(*(np.asarray(field, np.float64) for field in _summed(c, reduction)))
+    above, below = one.formula(pixels)
+    undefined = one.empty if empty is None else empty
+    values = np.divide(above, below, out=np.full(below.shape, undefined, np.float64), where=below != 0)
+    if one.cut:
+        values = np.where(values < one.cut, 0.0, values)  # NaN stays NaN
+    return _averaged(values, reduction)
 
 
-def dice(c, reduction="image", empty=1.0):
-    """2 tp / (2 tp + fp + fn), the F1 score of pixels; empty: no positives in either mask."""
-    return _score(lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn), c, reduction, empty)
+def _summed(c, reduction):
+    """The counts that a pooled reduction works on; unchanged counts for the others."""
+    if reduction in ("pooled_per_class", "pooled_macro"):
+        return Counts(*(field.sum(axis=0) for field in c))
+    if reduction == "pooled":
+        return Counts(*(field.sum() for field in c))
+    return c
 
 
-def jaccard(c, reduction="image", empty=1.0):
-    """tp / (tp + fp + fn); empty: no positives in either mask."""
-    return _score(lambda c: (c.tp, c.tp + c.fp + c.fn), c, reduction, empty)
+def _averaged(values, reduction):
+    """The reduction's mean of the scores of its counts."""
+    if reduction == "image":
+        return float(_mean(_mean(values)))
+    if reduction == "image_per_class":
+        return _mean(values)
+    if reduction == "pooled_macro":
+        return float(_mean(values))
+    if reduction == "pooled":
+        return float(values)
+    return values
 
 
-def thresholded_jaccard(c, reduction="image", cut=CUT, empty=1.0):
-    """The Jaccard of each image and class, 0 where below `cut`; not defined for pooled counts (UserError)."""
-    if reduction.startswith("pooled"):
-        raise UserError(f"thresholded Jaccard is a score of single images, not of {reduction} counts")
-    scores = jaccard(c, "none", empty)
-    if reduction not in REDUCTIONS:
-        raise UserError(f"unknown reduction {reduction!r}; there are: none, image_per_class, image")
-    return _average(np.where(scores < cut, 0.0, scores), reduction)  # NaN stays NaN
+def _mean(values):
+    """Mean over the first axis of what is defined, NaN where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(values, axis=0)
 
 
-def accuracy(c, reduction="image", empty=1.0):
-    """(tp + tn) / all pixels."""
-    return _score(lambda c: (c.tp + c.tn, c.tp + c.fp + c.fn + c.tn), c, reduction, empty)
-
-
-def sensitivity(c, reduction="image", empty=1.0):
-    """tp / (tp + fn), also called recall; empty: no positives in the truth."""
-    return _score(lambda c: (c.tp, c.tp + c.fn), c, reduction, empty)
-
-
-def specificity(c, reduction="image", empty=1.0):
-    """tn / (tn + fp); empty: no negatives in the truth."""
-    return _score(lambda c: (c.tn, c.tn + c.fp), c, reduction, empty)
-
-
-def precision(c, reduction="image", empty=1.0):
-    """tp / (tp + fp); empty: nothing predicted."""
-    return _score(lambda c: (c.tp, c.tp + c.fp), c, reduction, empty)
-
-
-def f_beta(c, beta=2.0, reduction="image", empty=1.0):
-    """(1 + β²) tp / ((1 + β²) tp + β² fn + fp): sensitivity counts β times as much as precision."""
-    b = beta * beta
-    return _score(lambda c: ((1 + b) * c.tp, (1 + b) * c.tp + b * c.fn + c.fp), c, reduction, empty)
-
-
-def mcc(c, reduction="image", empty=0.0):
-    """Matthews correlation in [-1, 1]; empty (0, as in scikit-learn): a mask, true or predicted, of one value only."""
-
-    def formula(c):
-        tp, fp, fn, tn = (np.asarray(x, np.float64) for x in c)  # products of four counts overflow 64-bit integers
-        return tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
-
-    return _score(formula, c, reduction, empty)
-
-
-def relative_volume_difference(c, reduction="image", empty=math.nan):
-    """(predicted - true) / true area: above 0 when too much is predicted; empty: no positives in the truth."""
-    return _score(lambda c: (c.fp - c.fn, c.tp + c.fn), c, reduction, empty)
-
-
-def task2_scores(c, classes):
+def task2_scores(c: Counts, classes: Iterable[str]) -> dict:
     """The scores of ISIC 2018 Task 2 as the challenge's own scorer computes them.
 
     Counts are divided by the image's pixel count and summed over images. c: Counts (images, attributes); classes: their
     names. Returns {attribute: {"jaccard", "dice"}, …, "micro_average": {…}, "overall": Jaccard of all attributes' sum}.
     """
     pixels = sum(c)
-    shares = Counts(*(field / pixels for field in c))
-    per_class = zip(classes, jaccard(shares, "pooled_per_class"), dice(shares, "pooled_per_class"), strict=True)
-    scores = {name: {"jaccard": float(j), "dice": float(d)} for name, j, d in per_class}
-    scores["micro_average"] = {"jaccard": jaccard(shares, "pooled"), "dice": dice(shares, "pooled")}
+    fractions = Counts(*(field / pixels for field in c))
+    names = main_scores("challenge")
+    per_class = {name: score(name, fractions, "pooled_per_class") for name in names}
+    scores = {each: {name: float(per_class[name][k]) for name in names} for k, each in enumerate(classes)}
+    scores["micro_average"] = {name: score(name, fractions, "pooled") for name in names}
     return {**scores, "overall": scores["micro_average"]["jaccard"]}
-
-
-# === Keras metrics ===
-
-
-def _areas(masks, logits, threshold):
-    """Areas (B, C) in pixels: what a mask and a prediction have in common, and the sum of the two."""
-    true = ops.cast(ops.cast(masks, "float32") > 0.5, "float32")
-    predicted = ops.cast(ops.cast(logits, "float32") >= math.log(threshold / (1 - threshold)), "float32")
-    both, true, predicted = (ops.sum(x, axis=(1, 2)) for x in (true * predicted, true, predicted))
-    return both, true + predicted
-
-
-class _ImageMetric(keras.metrics.Metric):
-    """The mean over images of a score per image and class (then over classes), from logits.
-
-    update_state takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C); both masks empty counts as 1. A soft mask,
-    which MixUp makes in training, is cut at one half: what remains is the mask of the image that prevails. The state is
-    two sums, so that the result is exact for any batch size, an uneven last batch and MirroredStrategy. `threshold`: a
-    probability.
-    """
-
-    def __init__(self, name=None, threshold=0.5, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        if not 0 < threshold < 1:
-            raise UserError(f"threshold must be a probability between 0 and 1, got {threshold!r}")
-        self.threshold = threshold
-        self.total = self.add_variable((), "zeros", name="total")
-        self.images = self.add_variable((), "zeros", name="images")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        both, areas = _areas(y_true, y_pred, self.threshold)
-        scores = ops.mean(self.score(both, areas), axis=-1)  # (B,)
-        weights = ops.ones_like(scores) if sample_weight is None else ops.cast(sample_weight, "float32")
-        weights = ops.reshape(weights, (-1,))  # (B,)
-        self.total.assign_add(ops.cast(ops.sum(scores * weights), self.total.dtype))
-        self.images.assign_add(ops.cast(ops.sum(weights), self.images.dtype))
-
-    def score(self, both, areas):
-        """The score from areas in pixels, (B, C): of both masks' overlap, and of the two masks together."""
-        raise NotImplementedError
-
-    def result(self):
-        return ops.divide_no_nan(self.total, self.images)
-
-    def get_config(self):
-        return {**super().get_config(), "threshold": self.threshold}
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class ImageDice(_ImageMetric):
-    """Mean Dice of images."""
-
-    def __init__(self, name="dice", threshold=0.5, dtype=None):
-        super().__init__(name, threshold, dtype)
-
-    def score(self, both, areas):
-        return ops.where(areas > 0, 2 * both / ops.maximum(areas, 1), 1.0)
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class ImageJaccard(_ImageMetric):
-    """Mean Jaccard of images; those below `cut` count 0 (0.65: the challenge's thresholded Jaccard)."""
-
-    def __init__(self, name="jaccard", threshold=0.5, cut=0.0, dtype=None):
-        super().__init__(name, threshold, dtype)
-        self.cut = cut
-
-    def score(self, both, areas):
-        jaccards = ops.where(areas > 0, both / ops.maximum(areas - both, 1), 1.0)
-        return ops.where(jaccards >= self.cut, jaccards, 0.0)
-
-    def get_config(self):
-        return {**super().get_config(), "cut": self.cut}
-
-
-class _MacroMetric(keras.metrics.Metric):
-    """The mean over classes of a score of each class's pixels in all images together, from logits.
-
-    For several classes that are often absent, where a mean over images rewards marking nothing. update_state as above;
-    areas are shares of their image, as in ISIC 2018 Task 2. A class neither true nor predicted in any image is left out
-    of the mean. The state is a sum: exact for any batch size and under MirroredStrategy.
-    """
-
-    def __init__(self, classes, name=None, threshold=0.5, dtype=None):
-        super().__init__(name=name or self.NAME, dtype=dtype)
-        self.classes, self.threshold = classes, threshold
-        self.areas = self.add_variable((2, classes), "zeros", name="areas")  # common ones, sums of the two
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        areas = ops.stack(_areas(y_true, y_pred, self.threshold)) / math.prod(y_true.shape[1:3])  # (2, B, C)
-        weights = ops.ones_like(areas[0, :, 0]) if sample_weight is None else ops.cast(sample_weight, "float32")
-        areas = ops.sum(areas * ops.reshape(weights, (1, -1, 1)), axis=1)  # (2, C)
-        self.areas.assign_add(ops.cast(areas, self.areas.dtype))
-
-    def result(self):
-        scores = ops.divide_no_nan(*self.ratio(*ops.unstack(self.areas, 2)))  # (C,)
-        return ops.divide_no_nan(ops.sum(scores), ops.sum(ops.cast(self.areas[1] > 0, scores.dtype)))
-
-    def get_config(self):
-        return {**super().get_config(), "classes": self.classes, "threshold": self.threshold}
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class MacroDice(_MacroMetric):
-    """Mean Dice of classes."""
-
-    NAME = "dice"
-
-    @staticmethod
-    def ratio(both, areas):
-        """What is above and below the line, (C,) each."""
-        return 2 * both, areas
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class MacroJaccard(_MacroMetric):
-    """Mean Jaccard of classes."""
-
-    NAME = "jaccard"
-
-    @staticmethod
-    def ratio(both, areas):
-        """What is above and below the line, (C,) each."""
-        return both, areas - both

@@ -36,11 +36,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
+import metrics
 import runs
 from datasets.arrays import open_split, read_meta
 from datasets.class_statistics import class_shares
+from evaluation import samples
 from figures import classes as class_figures
-from figures import sheets, style, training_curves
+from figures import sheets, training_curves
 from imaging import files
 from inference.arguments import add_run, add_threshold
 from utils import errors
@@ -68,8 +70,8 @@ def chosen_rows(name, order, count):
     split = open_split(data, split_name)
     if list(scores.index) != list(split.ids):
         raise UserError(f"{data}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
-    chosen = [(order, i) for i in style.pick(scores, order, count)]
-    rows = list(style.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / name))
+    chosen = [(order, i) for i in samples.pick(scores, order, count)]
+    rows = list(samples.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / name))
     return rows, split, f"{name}: {order} of {len(scores)} images of {split_name}"
 
 
@@ -221,12 +223,10 @@ def position(split, given, data):
 
 def verdict(truth, mask):
     """How a mask, bool (H, W), fits the truth, in words."""
-    import metrics  # needs TensorFlow, which takes seconds to import
-
     if not truth.any():
         return f"not there, {100 * mask.mean():.1f} % predicted" if mask.any() else "not there, none predicted"
     counts = metrics.counts(truth[None], mask[None])
-    return f"Jaccard {metrics.jaccard(counts):.3f}, Dice {metrics.dice(counts):.3f}"
+    return f"Jaccard {metrics.score('jaccard', counts):.3f}, Dice {metrics.score('dice', counts):.3f}"
 
 
 # === Training curves ===
@@ -288,7 +288,7 @@ def parser():
 def add_order(command):
     """Add which images of a scored run are shown."""
     add_run(command, required=True)
-    command.add_argument("--order", choices=style.ORDERS, default="worst")
+    command.add_argument("--order", choices=samples.ORDERS, default="worst")
     command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import metrics
 from evaluation import surface_distances
+from evaluation.score_histogram import ScoreHistogram
 
 HEIGHT, WIDTH, BATCH = 192, 256, 16
 
@@ -51,15 +52,16 @@ def script(truth, probabilities):
 
 def ours(truth, probabilities):
     """The same scores, and per-image means besides, batch by batch."""
-    histogram, parts = metrics.ScoreHistogram(), []
+    histogram, parts = ScoreHistogram(), []
     for start in range(0, len(truth), BATCH):
         true, scores = truth[start : start + BATCH], probabilities[start : start + BATCH]
         parts.append(metrics.counts(true, scores >= 0.5))
         histogram.update(scores, true)
     c = metrics.concatenate(parts)
-    metrics.jaccard(c), metrics.thresholded_jaccard(c), metrics.sensitivity(c), metrics.specificity(c)
+    for name in ("jaccard", "thresholded_jaccard", "sensitivity", "specificity"):
+        metrics.score(name, c)
     histogram.roc_curve(), histogram.precision_recall_curve()
-    pooled = {"jaccard": metrics.jaccard(c, "pooled"), "dice": metrics.dice(c, "pooled")}
+    pooled = {name: metrics.score(name, c, "pooled") for name in ("jaccard", "dice")}
     return {"roc_auc": histogram.roc_auc(), **pooled}
 
 
@@ -86,7 +88,7 @@ def main(argv=None):
     print(f"{options.images} masks: script {slow:.3f} s, ours {fast:.3f} s, ratio {slow / fast:.0f}")
 
     print("seconds for 1,000 masks, each step alone:")
-    histogram = metrics.ScoreHistogram()
+    histogram = ScoreHistogram()
     steps = {
         "counts": lambda: metrics.counts(truth, probabilities >= 0.5),
         "score histogram": lambda: histogram.update(probabilities, truth) or histogram.counts(),

@@ -16,7 +16,7 @@ DRAWS = 10_000
 CELLS = 2_000_000  # of a chunk of draws, 16 MB
 
 
-def sums(table, seed=0, draws=DRAWS):
+def sums(table: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """Sums of the columns of a table (images, columns) over the images of each draw: float64 (draws, columns)."""
     table = np.asarray(table, np.float64)
     if len(table) == 0:
@@ -34,13 +34,13 @@ def _weights(images, seed, draws):
         yield np.bincount(cells.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
 
 
-def interval(samples):
+def interval(samples: np.ndarray) -> list[float]:
     """The middle 95 % of samples (draws,), [low, high]; undefined ones (NaN) are left out, NaN if all are."""
     defined = samples[~np.isnan(samples)]
     return np.percentile(defined, [2.5, 97.5]).tolist() if defined.size else [float("nan")] * 2
 
 
-def two_sided(differences):
-    """The share of draws on the rarer side of 0, doubled: small where a difference (draws,) is hardly chance."""
+def two_sided(differences: np.ndarray) -> float:
+    """Two-sided p: twice the fraction of differences (draws,) on the rarer side of 0."""
     below, above = (np.count_nonzero(side) for side in (differences <= 0, differences >= 0))
     return min(1.0, 2 * min(below, above) / len(differences))

@@ -28,16 +28,20 @@ def find_pairs(masks, truth, task):
 
     FileNotFoundError: no such folder, or no mask files in it. UserError: masks are missing, or two are of one id.
     """
-    found, true = _by_id(masks, task), _by_id(truth, task)
+    found = _by_id(masks, task)
+    true = _by_id(truth, task)
     classes = CLASSES[task]
-    wanted = [(id, name) for id in true for name in classes]
+    wanted = [(image, name) for image in true for name in classes]
     for folder, files in ((truth, true), (masks, found)):
-        missing = [f"{id} ({name})" for id, name in wanted if name not in files.get(id, ())]
+        missing = [f"{image} ({name})" for image, name in wanted if name not in files.get(image, ())]
         if missing:
             raise UserError(f"{folder}: {len(missing)} masks are missing: {_some(missing)}; every true mask needs one")
     if more := sorted(found.keys() - true.keys()):
         print(f"{len(more)} masks without truth are left out: {_some(more)}")
-    return [(id, [found[id][name] for name in classes], [true[id][name] for name in classes]) for id in sorted(true)]
+    pairs = []
+    for image in sorted(true):
+        pairs.append((image, [found[image][name] for name in classes], [true[image][name] for name in classes]))
+    return pairs
 
 
 def _by_id(folder, task):
@@ -59,7 +63,8 @@ def _by_id(folder, task):
 
 
 def _some(names):
-    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
+    more = ["…"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more])
 
 
 def read(paths):
@@ -77,14 +82,15 @@ def read(paths):
 
 
 def score(pairs, options):
-    """Count all pairs, `find_pairs`' list, in threads: stream.Scored of masks alone, variant "bare".
+    """Count all pairs, `find_pairs`' list, in threads: score_split.Scored of masks alone, variant "bare".
 
     UserError: a file is no mask, or has another size than its truth.
     """
 
     def work(pair):
         _, found, true = pair
-        mask, truth = read(found), read(true)
+        mask = read(found)
+        truth = read(true)
         if mask.shape != truth.shape:
             sizes = [" × ".join(map(str, each.shape[:2])) for each in (mask, truth)]
             raise UserError(f"{found[0]} is {sizes[0]}, its truth {true[0]} {sizes[1]}; bring the mask to that size")

@@ -1,9 +1,9 @@
-"""The model card of a run, checkpoint_best/RUN/README.md: what it was made of, how good it is, what it is not for.
+"""The model card of a run, checkpoint_best/RUN/README.md: what it was made of, its scores, its intended use and limits.
 
-    python -m evaluation.model_card RUN   # write it anew; train.py and evaluate.py do so themselves
+    python -m evaluation.model_card --run RUN   # write it anew; train.py and evaluate.py do so themselves
 
 Made of settings.yaml, run.json and, where run.json says nothing of the data, the meta.json of the prepared arrays.
-What is not known yet is left out, or told with the command that finds it.
+What is not known yet is left out, or named with the command that finds it.
 """
 
 import argparse
@@ -13,33 +13,15 @@ from pathlib import Path
 import runs
 from datasets.arrays import read_meta
 from datasets.registry import TABLE
+from evaluation import summary
 from utils import errors
 from utils.errors import UserError
 from utils.files import replacing
 
 SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
-SCORES = (
-    {
-        "Jaccard": ("per_image", "jaccard"),
-        "thresholded Jaccard": ("per_image", "thresholded_jaccard"),
-        "Dice": ("per_image", "dice"),
-        "pooled Jaccard": ("pooled", "jaccard"),
-    },
-    "Means over images, except the pooled one, in which all pixels count together.",
-)
-OF_ATTRIBUTES = (
-    {
-        "challenge Jaccard": ("challenge", "jaccard"),
-        "challenge Dice": ("challenge", "dice"),
-        "macro Jaccard": ("class_mean", "jaccard"),
-        "macro Dice": ("class_mean", "dice"),
-    },
-    "Challenge: pixels as shares of their image, all attributes together, as ISIC 2018 Task 2 ranks; macro: the mean of"
-    " the attributes, of each all pixels together.",
-)
 
 
-def write(folder):
+def write(folder: str | Path) -> Path:
     """Write README.md into the folder of a run; returns its path."""
     folder = Path(folder)
     with replacing(folder / "README.md") as path:
@@ -47,7 +29,7 @@ def write(folder):
     return folder / "README.md"
 
 
-def text(folder):
+def text(folder: Path) -> str:
     """The card of a run as Markdown."""
     settings, facts = runs.settings(folder), runs.facts(folder)
     name = runs.name_of(folder)
@@ -64,7 +46,7 @@ def text(folder):
 
 
 def data_facts(settings, facts):
-    """What is known of the data: {"dataset", "task", "licence", …}, and "declarations", those of datasets/table.py."""
+    """What is known of the data: {"dataset", "task", "licence", …} and "declarations", from datasets/registry.py."""
     data = facts.get("data")
     if not data:
         data = {}
@@ -80,8 +62,12 @@ def data_facts(settings, facts):
 
 def head(name, settings, facts, data):
     classes = facts.get("classes") or data.get("classes") or ["lesion"]
-    counts = f" of {facts['parameters']:,} parameters" if "parameters" in facts else ""
-    source = ", trained on " + "; ".join(one.title for one in data["declarations"]) if data["declarations"] else ""
+    counts = ""
+    if "parameters" in facts:
+        counts = f" of {facts['parameters']:,} parameters"
+    source = ""
+    if data["declarations"]:
+        source = ", trained on " + "; ".join(one.title for one in data["declarations"])
     return f"""# {name}
 
 Masks of {", ".join(classes).replace("_", " ")} in images of any size. Network `{settings.model}`{counts}{source}.
@@ -95,9 +81,12 @@ def usage(name, settings, facts, data):
         steps.insert(0, f"images brought to {size[0]} × {size[1]} pixels (height × width)")
     if best := facts.get("thresholds"):
         steps[-1] += f" (best on the validation images: {threshold_text(best)})"
-    steps += ["dark hairs taken out of the image"] * settings.remove_hair
-    steps += ["mean over mirrored and turned copies"] * settings.tta
-    steps += ["of each mask the largest part, its holes filled"] * settings.clean
+    if settings.remove_hair:
+        steps.append("dark hairs removed from the image")
+    if settings.tta:
+        steps.append("test-time augmentation (the mean over mirrored and turned copies)")
+    if settings.clean:
+        steps.append("of each mask the largest connected component, its holes filled")
     return f"""## Use
 
     python predict.py IMAGES --run {name}
@@ -117,28 +106,43 @@ def scores(name, facts):
     results = facts.get("results")
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
-    columns, meaning = OF_ATTRIBUTES if all("challenge" in result for result in results.values()) else SCORES
-    header = ["images", "scored at", "threshold", "options", *columns]
-    lines += [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *results_table(results), "", f"Full report: `output/{name}/report.html`."])
+
+
+def results_table(results):
+    """Lines of a table with a row for each split that was evaluated, and what it shows."""
+    columns = {}
+    for result in results.values():
+        columns |= summary.main_scores(result)
+    header = ["images", "scored at", "threshold", "options", *(label for _, _, label in columns.values())]
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for split, result in results.items():
         cells = [f"{split} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
         cells.append(", ".join(name for name in ("tta", "clean") if result.get(name)) or "none")
-        cells += [score_text(result, *place) for place in columns.values()]
+        cells += [score_text(result, kind, score) for kind, score, _ in columns.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    return (
-        "\n".join(lines)
-        + f"""
-
-{meaning} In brackets bootstrap intervals of 95 % over images. Options: `tta`, mean over mirrored and turned copies;
-`clean`, the largest part of each mask, its holes filled. More, with pictures: `output/{name}/report.html`."""
-    )
+    kinds = dict.fromkeys(kind for kind, _, _ in columns.values())
+    return [
+        *lines,
+        "",
+        *(summary.MEANING[kind] for kind in kinds),
+        "In brackets: 95 % bootstrap intervals over images. Options: `tta`, test-time augmentation; `clean`, of each",
+        "mask the largest connected component, its holes filled.",
+    ]
 
 
 def score_text(result, kind, name):
-    value, interval = result[kind][name], result.get("intervals", {}).get(kind, {}).get(name)
+    """A score and its interval; empty where an evaluation did not compute it."""
+    if name not in result.get(kind, {}):
+        return ""
+    value = result[kind][name]
     if value is None:
         return "undefined"
-    return f"{value:.3f}" + ("" if not interval or None in interval else " ({:.3f} to {:.3f})".format(*interval))
+    interval = result.get("intervals", {}).get(kind, {}).get(name)
+    if not interval or None in interval:
+        return f"{value:.3f}"
+    low, high = interval
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def threshold_text(threshold):
@@ -157,13 +161,13 @@ def data_part(data, facts):
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value)]
     if data.get("licence", "none needed") != "none needed":
         lines += ["", "The terms are those of the images; keep to them in the use of the network too."]
-    return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not tell."])])
+    return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not say."])])
 
 
 def training(settings, facts):
     rows = [(name.replace("_", " "), text) for name, text in runs.main_settings(settings).items()]
     if facts.get("init"):
-        rows.append(("began with the weights of", facts["init"]))
+        rows.append(("initial weights from", facts["init"]))
     if "epoch" in facts:
         rows.append(("epoch that was kept", f"{facts['epoch']}, by {settings.monitor}"))
     lines = [f"| {name} | {value} |" for name, value in rows]
@@ -172,12 +176,12 @@ def training(settings, facts):
 
 def limits(facts, data):
     size = facts.get("size") or data.get("size")
-    side = f" at {size[0]} × {size[1]} pixels" if size else " at one small size"
+    side = f"at {size[0]} × {size[1]} pixels" if size else "at one small size"
     lines = [
         "Meant for outlining and measuring in research and teaching, on images like those of the data above.",
         "Not for diagnosis, screening or treatment, nor to decide whether there is a lesion at all: it was not tested"
         " for that, and nobody has approved it. A person must look at every mask that matters.",
-        f"The network sees images{side}; what is finer is lost, whatever the size of the mask.",
+        f"The network works on images {side}; finer detail is lost, whatever the size of the mask.",
         "Other devices, light, magnification, body sites or patients than in the data may give worse masks without"
         " any sign of it: score it on your own images first (`python evaluate.py --data …`).",
     ]
@@ -195,8 +199,10 @@ def limits(facts, data):
 @errors.in_one_line()
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Write the model card of a run anew.")
-    parser.add_argument("run", nargs="?", help="name of a folder in checkpoint_best/ (default: the newest)")
-    print(write(runs.find(parser.parse_args(argv).run)))
+    parser.add_argument("--run", help="name of a folder in checkpoint_best/ (default: the newest)")
+    parser.add_argument("name", nargs="?", help=argparse.SUPPRESS)  # the run, as older commands name it
+    given = parser.parse_args(argv)
+    print(write(runs.find(given.run or given.name)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A report as a list of blocks, written as text, as Markdown and as one HTML file that needs nothing beside it.
 
     blocks = [Heading("Scores"), Text("…"), Table(["", "Jaccard"], [["all", "0.82"]]), Pictures([("ROC.png", "ROC")])]
-    page.text(title, blocks), page.markdown(title, blocks), page.html(title, blocks, folder)
+    text(title, blocks), markdown(title, blocks), html(title, blocks, folder)
 
 Pictures are named by their path inside `folder`; HTML carries them inside, text leaves them out.
 """
@@ -64,8 +64,12 @@ def text(title, blocks):
             case Text(words):
                 lines += [words]
             case Table(header, rows, note):
-                lines += ["", *_aligned([header, *rows]), *[note] * bool(note)]
+                lines += ["", *_aligned([header, *rows]), *_optional(note)]
     return "\n".join(lines) + "\n"
+
+
+def _optional(note):
+    return [note] if note else []
 
 
 def _aligned(rows):
@@ -90,7 +94,7 @@ def markdown(title, blocks):
             case Table(header, rows, note):
                 cells = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
                 parts.append(_rows(cells))
-                parts += [note] * bool(note)
+                parts += _optional(note)
             case Headline(numbers):
                 names, values, below = zip(*numbers, strict=True)
                 parts.append(_rows([names, ["---:"] * len(names), values, below]))
@@ -192,14 +196,18 @@ def _html_of(block, folder):
             return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}'
         case Pictures(files, small):
             figures = "".join(_figure(folder / name, caption, small) for name, caption in files)
-            return f'<div class="pictures{" small" * small}">{figures}</div>'
+            kind = "pictures small" if small else "pictures"
+            return f'<div class="{kind}">{figures}</div>'
 
 
 def _figure(path, caption, photograph):
     """A picture inside the page; photographs as JPEG, a fifth of the bytes."""
-    data, kind = path.read_bytes(), "png"
     if photograph:
-        data, kind = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes(), "jpeg"
+        kind = "jpeg"
+        data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    else:
+        kind = "png"
+        data = path.read_bytes()
     return (
         f'<figure><img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{_safe(caption)}">'
         f"<figcaption>{_safe(caption)}</figcaption></figure>"

@@ -1,4 +1,7 @@
-"""Scores over all thresholds, or of none (ROC, precision-recall, soft Dice, calibration), from one histogram."""
+"""Scores of probabilities, over all thresholds or without one (ROC, soft Dice, calibration), from one histogram.
+
+The table `SCORES` names those of the reports; a new one is a method without arguments and a line in the table.
+"""
 
 import functools
 import math
@@ -9,7 +12,7 @@ import numpy as np
 from utils.errors import UserError
 
 # Bins are runs of neighbouring float32 numbers, counted from 0 upwards below 0.5 and from 1 downwards above, so that
-# saturated probabilities are told apart as well as undecided ones, relative to their distance from 0 or 1.
+# saturated probabilities are distinguished as well as undecided ones, relative to their distance from 0 or 1.
 KNEE = np.float32(2.0**-9).view(np.int32)  # bits of the distance from 0 or 1 at which bins become finer
 HALF = np.float32(0.5).view(np.int32)
 COARSE, FINE = 12, 7  # bits dropped below the knee (2,048 bins an octave) and above it (65,536)
@@ -17,6 +20,15 @@ BELOW = int((KNEE >> COARSE) + ((HALF - KNEE) >> FINE))  # bins below a probabil
 BINS = 2 * BELOW + 1
 CHUNK = 1 << 18  # pixels worked on at a time, which stay in the cache
 FLUSH = 1 << 22  # pixels gathered before they are counted
+
+SCORES = {  # method of ScoreHistogram: label in reports
+    "soft_dice": "Soft Dice (of probabilities, no threshold)",
+    "soft_jaccard": "Soft Jaccard (of probabilities, no threshold)",
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision (area under the precision–recall curve)",
+    "brier": "Brier score (0 is best)",
+    "expected_calibration_error": "Expected calibration error (0 is best)",
+}
 
 
 def _bins(probabilities):
@@ -59,13 +71,14 @@ class ScoreHistogram:
             result._table += histogram._table
         return result
 
-    def update(self, probabilities, truth):
+    def update(self, probabilities: np.ndarray, truth: np.ndarray) -> None:
         """Adds pixels: probabilities in [0, 1] (taken as float32) and truth {0, 1} or bool, of one shape.
 
         Several threads may call it at a time. Raises UserError for different shapes, and for values outside [0, 1]
         (logits) or NaN.
         """
-        probabilities, truth = np.asarray(probabilities, np.float32), np.asarray(truth)
+        probabilities = np.asarray(probabilities, np.float32)
+        truth = np.asarray(truth)
         if probabilities.shape != truth.shape:
             raise UserError(f"probabilities {probabilities.shape} and truth {truth.shape} must have one shape")
         if probabilities.size == 0:
@@ -74,9 +87,9 @@ class ScoreHistogram:
             raise UserError("probabilities must lie in [0, 1]: apply the sigmoid to logits first, and look for NaN")
         probabilities, truth = probabilities.ravel(), truth.ravel()
         parts = [slice(start, start + CHUNK) for start in range(0, truth.size, CHUNK)]
-        places = [2 * _bins(probabilities[part]) + truth[part].astype(np.int32) for part in parts]
+        bins = [2 * _bins(probabilities[part]) + truth[part].astype(np.int32) for part in parts]
         with self._lock:
-            self._pending += places
+            self._pending += bins
             if sum(map(len, self._pending)) >= FLUSH:
                 self._count()
 
@@ -101,12 +114,12 @@ class ScoreHistogram:
 
     # === Ranking ===
 
-    def roc_auc(self):
+    def roc_auc(self) -> float:
         """The area under the ROC curve: the chance that a true pixel scores above another one, ties counting half."""
         false_rates, true_rates, _ = self.roc_curve(points=None)
         return float(np.sum(np.diff(false_rates) * (true_rates[1:] + true_rates[:-1])) / 2)
 
-    def average_precision(self):
+    def average_precision(self) -> float:
         """Σ (recall step) · precision over falling thresholds, as scikit-learn's average_precision_score."""
         precisions, recalls, _ = self.precision_recall_curve(points=None)
         return float(-np.sum(np.diff(recalls) * precisions[:-1]))
@@ -118,7 +131,8 @@ class ScoreHistogram:
         """
         true, false, probabilities = self._falling()
         true, false = (np.concatenate([[0.0], x]) for x in (true, false))
-        true_rates, false_rates = _share(true, true[-1]), _share(false, false[-1])
+        true_rates = _ratio(true, true[-1])
+        false_rates = _ratio(false, false[-1])
         kept = _thin(true_rates, false_rates, points)
         return false_rates[kept], true_rates[kept], np.concatenate([[np.inf], probabilities])[kept]
 
@@ -128,7 +142,8 @@ class ScoreHistogram:
         points: about the most to return, chosen evenly along the curve; None: all.
         """
         true, false, probabilities = self._falling()
-        precisions, recalls = _share(true, true + false), _share(true, true[-1])
+        precisions = _ratio(true, true + false)
+        recalls = _ratio(true, true[-1])
         kept = _thin(recalls, precisions, points)[::-1]
         return np.append(precisions[kept], 1.0), np.append(recalls[kept], 0.0), probabilities[kept]
 
@@ -146,21 +161,21 @@ class ScoreHistogram:
         all_true = positives.sum()
         return {
             "threshold": thresholds,
-            "dice": _share(2.0 * true, true + false + all_true),
-            "jaccard": _share(1.0 * true, false + all_true),
+            "dice": _ratio(2.0 * true, true + false + all_true),
+            "jaccard": _ratio(1.0 * true, false + all_true),
         }
 
     # === Overlap of the probabilities themselves ===
 
-    def soft_dice(self):
+    def soft_dice(self) -> float:
         """2 Σ p y / (Σ p + Σ y) over all pixels, p their probabilities: Dice without a threshold."""
         both, predicted, true = self._soft_areas()
-        return float(_share(2 * both, predicted + true))
+        return float(_ratio(2 * both, predicted + true))
 
-    def soft_jaccard(self):
+    def soft_jaccard(self) -> float:
         """Σ p y / (Σ p + Σ y - Σ p y) over all pixels, p their probabilities: Jaccard without a threshold."""
         both, predicted, true = self._soft_areas()
-        return float(_share(both, predicted + true - both))
+        return float(_ratio(both, predicted + true - both))
 
     def _soft_areas(self):
         """Σ p y, Σ p and Σ y."""
@@ -170,35 +185,36 @@ class ScoreHistogram:
 
     # === Calibration ===
 
-    def brier(self):
+    def brier(self) -> float:
         """Mean squared difference of probability and truth."""
         negatives, positives = self.counts()
         centers = _centers()
         error = negatives @ centers**2 + positives @ (1 - centers) ** 2
-        return float(_share(error, negatives.sum() + positives.sum()))
+        return float(_ratio(error, negatives.sum() + positives.sum()))
 
     def reliability(self, bins=15):
-        """By equally wide bins of the probability: its mean, the share of true pixels, their number; (bins,)."""
+        """By equally wide bins of the probability: its mean, the fraction of true pixels, their number; (bins,)."""
         negatives, positives = self.counts()
         centers = _centers()
-        starts, pixels = np.searchsorted(centers, np.arange(bins) / bins), negatives + positives
+        starts = np.searchsorted(centers, np.arange(bins) / bins)
+        pixels = negatives + positives
         pixels, true, sums = (np.add.reduceat(x, starts) for x in (pixels, positives, pixels * centers))
-        return _share(sums, pixels), _share(true, pixels), pixels
+        return _ratio(sums, pixels), _ratio(true, pixels), pixels
 
-    def expected_calibration_error(self, bins=15):
-        """Mean over pixels of |share of true pixels - mean probability| of their bin (Guo et al., 2017, binary)."""
-        probability, share, pixels = self.reliability(bins)
-        return float(_share(np.nansum(np.abs(share - probability) * pixels), pixels.sum()))
+    def expected_calibration_error(self, bins: int = 15) -> float:
+        """Mean over pixels of |fraction of true pixels - mean probability| of their bin (Guo et al., 2017, binary)."""
+        probability, fraction, pixels = self.reliability(bins)
+        return float(_ratio(np.nansum(np.abs(fraction - probability) * pixels), pixels.sum()))
 
 
-def _share(part, whole):
+def _ratio(part, whole):
     """part / whole as float64, NaN where whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, math.nan), where=whole != 0)
 
 
 def _thin(x, y, points):
-    """Indices of about `points` places spread evenly along a curve, both ends kept; all if there are no more."""
+    """Indices of about `points` points spread evenly along a curve, both ends kept; all if there are no more."""
     if points is None or len(x) <= points:
         return np.arange(len(x))
     length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.nan_to_num([x, y]))).sum(axis=0))])

@@ -15,6 +15,7 @@ from tqdm import tqdm
 import metrics
 import pipeline
 from evaluation import surface_distances
+from evaluation.score_histogram import ScoreHistogram
 from evaluation.summary import STEPS
 from imaging import mask_files
 from inference import postprocess
@@ -26,8 +27,8 @@ from utils.threads import in_order
 class Options:
     """How masks are made and what is measured.
 
-    thresholds: (classes,), the probability from which a pixel counts. tta: mean over poses. clean: largest part,
-    without holes. batch_size: images at a time. boundary: also measure how far outlines lie apart.
+    thresholds: (classes,), the probability from which a pixel counts. tta: test-time augmentation. clean: largest
+    connected component, holes filled. batch_size: images at a time. boundary: also measure boundary distances.
     """
 
     thresholds: list[float]
@@ -39,7 +40,9 @@ class Options:
     @property
     def variant(self):
         """The name of the masks that are asked for, among those of `variants`."""
-        return {(0, 0): "bare", (0, 1): "clean", (1, 0): "tta", (1, 1): "tta+clean"}[self.tta, self.clean]
+        if self.tta:
+            return "tta+clean" if self.clean else "tta"
+        return "clean" if self.clean else "bare"
 
 
 @dataclass
@@ -48,15 +51,15 @@ class Scored:
 
     counts: {variant: Counts (images, classes)}. sizes: (images, 2), height and width of the masks. histograms: one a
     class and, for several classes, one of all together. at_thresholds: (classes, 5, thresholds), means over images
-    before clean-up of Jaccard, Dice and the shares of pixels tp, fp, fn. peaks: (images, classes), the largest
+    before clean-up of Jaccard, Dice and the fractions of pixels tp, fp, fn. peaks: (images, classes), the largest
     probability of each image. All three None where there are masks only. distances: {name: (images, classes)} of
-    boundary.py, or None.
+    surface_distances.py, or None.
     """
 
     counts: dict[str, metrics.Counts]
     sizes: np.ndarray
     distances: dict[str, np.ndarray] | None
-    histograms: list[metrics.ScoreHistogram] | None = None
+    histograms: list[ScoreHistogram] | None = None
     at_thresholds: np.ndarray | None = None
     peaks: np.ndarray | None = None
 
@@ -64,12 +67,12 @@ class Scored:
 def score(networks, split, truth_of, size_of, options, folder):
     """Predict a split, write its masks into `folder`, PNG files of 0 and 255, and count.
 
-    networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.prepared.Split. truth_of:
+    networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.arrays.Split. truth_of:
     a function from the number of an image to its true mask, uint8 {0, 1} (H, W, classes), called in other threads;
     None for a split without masks, whose predictions get the size size_of(number). Returns Scored, or None without
     truth. Raises what reading the truth and writing the masks raise.
     """
-    histograms = [metrics.ScoreHistogram() for _ in split.classes]
+    histograms = [ScoreHistogram() for _ in split.classes]
     folder.mkdir(parents=True, exist_ok=True)
 
     def work(item):
@@ -85,7 +88,9 @@ def score(networks, split, truth_of, size_of, options, folder):
             histogram.update(maps[-1][..., k], truth[..., k])
         return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
 
-    rows, curves, peaks = [], 0, []
+    rows = []
+    curves = 0
+    peaks = []
     done = in_order(work, enumerate(probabilities(networks, split, options)), ahead=2 * options.batch_size)
     for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
         if result:
@@ -95,25 +100,27 @@ def score(networks, split, truth_of, size_of, options, folder):
     if not truth_of:
         return None
     if len(histograms) > 1:
-        histograms.append(metrics.ScoreHistogram.together(histograms))
+        histograms.append(ScoreHistogram.together(histograms))
     return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves, peaks=np.stack(peaks))
 
 
 def probabilities(networks, split, options):
-    """Yields, image by image, [bare] or with tta [bare, mean over poses], float32 (h, w, classes) each."""
+    """Yields, image by image, [bare] or with tta [bare, augmented], probabilities, float32 (h, w, classes) each."""
     images_only = dataclasses.replace(split, masks=None)
     make = inference_probabilities.bare_and_augmented if options.tta else inference_probabilities.probability_function
     functions = [make(network, number_format=settings.precision) for network, settings in networks]
     batches = [pipeline.evaluation(images_only, s, options.batch_size).as_numpy_iterator() for _, s in networks]
     for images in zip(*batches, strict=True):
         maps = [function(batch) for function, batch in zip(functions, images, strict=True)]
-        maps = maps if options.tta else [[each] for each in maps]
-        yield from zip(*(sum(poses) / len(maps) for poses in zip(*maps, strict=True)), strict=True)
+        if not options.tta:
+            maps = [[each] for each in maps]
+        yield from zip(*(sum(each) / len(maps) for each in zip(*maps, strict=True)), strict=True)
 
 
 def variants(maps, options):
     """Masks, bool (H, W, classes), by how they were made: bare, clean and, from two maps, tta, tta+clean."""
-    thresholds, masks = np.float32(options.thresholds), {}
+    thresholds = np.float32(options.thresholds)
+    masks = {}
     for name, cleaned, each in zip(("bare", "tta"), ("clean", "tta+clean"), maps, strict=False):
         masks[name] = each >= thresholds
         masks[cleaned] = postprocess.largest_components(masks[name])
@@ -128,11 +135,11 @@ def measure(truth, masks, options):
 
 
 def at_thresholds(truth, probabilities):
-    """Of one image: Jaccard, Dice and the shares of pixels tp, fp, fn at each threshold, (classes, 5, thresholds)."""
+    """Of one image: Jaccard, Dice and fractions of pixels tp, fp, fn at each threshold, (classes, 5, thresholds)."""
     curves = []
     for k in range(truth.shape[-1]):
         counts = metrics.threshold_counts(truth[None, ..., k], probabilities[None, ..., k], STEPS)
-        scores = [score(counts, "none")[0] for score in (metrics.jaccard, metrics.dice)]
+        scores = [metrics.score(name, counts, "none")[0] for name in ("jaccard", "dice")]
         curves.append([*scores, *(pixels[0] / truth[..., k].size for pixels in (counts.tp, counts.fp, counts.fn))])
     return np.array(curves)
 

@@ -1,4 +1,4 @@
-"""How far outlines lie apart: Hausdorff distance, average surface distance, boundary F1; by exact distance transforms.
+"""Boundary distances: Hausdorff distance, average surface distance, boundary F1; by exact distance transforms.
 
     s = scores(truth, prediction)     # {"hausdorff95": (images, classes), …}
 
@@ -17,7 +17,7 @@ from metrics import mask_pairs
 TOLERANCE = 7.5  # per mille of the diagonal: the 0.75 % of Csurka et al., 2013
 
 
-def scores(truth, prediction, tolerance=TOLERANCE):
+def scores(truth: np.ndarray, prediction: np.ndarray, tolerance: float = TOLERANCE) -> dict[str, np.ndarray]:
     """Boundary scores of each image and class.
 
     truth, prediction: masks of {0, 1} or bool, (N, H, W, C) or (N, H, W), of one shape; tolerance: per mille of the
@@ -48,7 +48,7 @@ def scores(truth, prediction, tolerance=TOLERANCE):
     }
 
 
-def surface_distances(true, predicted):
+def surface_distances(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances, in pixels, of the pixels of each outline to the nearest one of the other.
 
     true, predicted: bool (H, W), neither empty. Returns two float32 arrays: from the true outline, from the other.
@@ -69,10 +69,14 @@ def _outline(mask):
 
 def _of_one(true, predicted, reach):
     """Hausdorff 95 %, average surface distance (pixels) and boundary F1 of one pair of masks (H, W)."""
+    if not (true.any() or predicted.any()):
+        return math.nan, math.nan, math.nan
     if not (true.any() and predicted.any()):
-        return math.nan, math.nan, 0.0 if true.any() or predicted.any() else math.nan
+        return math.nan, math.nan, 0.0
     from_true, from_predicted = surface_distances(true, predicted)
     hausdorff = max(np.percentile(from_true, 95), np.percentile(from_predicted, 95))
     average = np.concatenate([from_true, from_predicted]).mean(dtype=np.float64)
-    recall, precision = (from_true <= reach).mean(), (from_predicted <= reach).mean()
-    return hausdorff, average, 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    recall = (from_true <= reach).mean()
+    precision = (from_predicted <= reach).mean()
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return hausdorff, average, f1

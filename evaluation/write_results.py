@@ -3,18 +3,39 @@
 import json
 import math
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 import metrics
-from evaluation import report, report_formats, summary
+from evaluation import report, report_formats, samples, score_split, summary
 from figures import scores as score_figures
-from figures import sheets, style
+from figures import sheets
 from imaging import mask_files
 from utils.files import replacing
 from utils.threads import in_order
 
 WORST = 20
+
+
+@dataclass
+class Evaluation:
+    """What was scored and found: the contents of metrics.json, the pass and the table of thresholds, or None.
+
+    ids: of the images, in the order of `scored`. classes: their names.
+    """
+
+    result: dict
+    scored: score_split.Scored
+    table: pd.DataFrame | None
+    ids: list[str]
+    classes: list[str]
+
+    @property
+    def counts(self) -> metrics.Counts:
+        """Counts (images, classes) of the masks that were asked for."""
+        return self.scored.counts[self.result["variant"]]
 
 
 def contents(head, scored, options, classes):
@@ -26,13 +47,8 @@ def contents(head, scored, options, classes):
     result = head | summary.summarize(counts, scored.histograms, classes)
     result["by_size"] = summary.by_size(counts)
     if len(scored.counts) > 1:
-        result["effects"] = {
-            name: {"per_image": summary.per_image_scores(c), "pooled": summary.pooled_scores(c)}
-            for name, c in scored.counts.items()
-        }
-        if "challenge" in result:
-            for name, c in scored.counts.items():
-                result["effects"][name]["challenge"] = metrics.task2_scores(c, classes)["micro_average"]
+        ranked = "challenge" in result
+        result["effects"] = {name: _effect(each, classes, ranked) for name, each in scored.counts.items()}
     if scored.distances:
         result["boundary"] = {name: _spread(values) for name, values in scored.distances.items()}
     table = None
@@ -43,6 +59,14 @@ def contents(head, scored, options, classes):
         table = summary.threshold_table(scored.at_thresholds, scored.histograms, classes)
         result["best_thresholds"] = summary.best_thresholds(table)
     return result | {"versions": report.versions()}, table
+
+
+def _effect(counts, classes, ranked):
+    """The scores of a variant of the masks; of those that are `ranked` as in ISIC 2018 Task 2 also "challenge"."""
+    found = {"per_image": summary.per_image_scores(counts), "pooled": summary.pooled_scores(counts)}
+    if ranked:
+        found["challenge"] = metrics.task2_scores(counts, classes)["micro_average"]
+    return found
 
 
 def _spread(values):
@@ -66,34 +90,22 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def write(output, result, scored, table, ids, classes, settings, samples):
+def write(output, evaluation, settings, sample):
     """Every file of output/RUN/; returns the text of performances.txt.
 
-    settings: of the run, a dictionary, empty for mask files. samples: a function from the number of an image to
+    settings: of the run, a dictionary, empty for mask files. sample: a function from the number of an image to
     (image uint8 (H, W, 3) or None, truth, prediction), for pictures.
     """
-    counts = scored.counts[result["variant"]]
-    jaccards = metrics.jaccard(counts, "none")  # (images, classes)
-    rows = summary.image_table(counts, ids, classes, scored.sizes)
-    for name, values in (scored.distances or {}).items():
-        rows[name] = values.ravel()
-    if scored.peaks is not None:
-        rows["largest_probability"] = scored.peaks.ravel()
-    csv = {"index": False, "float_format": "%.6f", "lineterminator": "\n"}
-    write_text(output / "per_image.csv", rows.to_csv(**csv))
-    if len(classes) > 1:
-        write_text(output / "classes.csv", summary.class_table(result).to_csv(**csv))
-    if table is not None:
-        write_text(output / "thresholds.csv", table.to_csv(**csv))
-    shares = 100 * (counts.tp + counts.fn) / sum(counts)
-    best, each = result.get("best_thresholds"), (scored.histograms or [])[: len(classes)]
-    of_images = summary.image_jaccards(counts)
-    score_figures.scores(output / "scores.png", classes, of_images, jaccards, shares, table, best, each)
-    worst = write_worst(output / "worst", ids, of_images, samples)
+    result = evaluation.result
+    write_tables(output, evaluation)
+    draw_panels(output / "scores.png", evaluation)
+    worst = write_worst(output / "worst", evaluation.ids, summary.image_jaccards(evaluation.counts), sample)
 
-    title = f"Run {result['run']}" + f", split {result['split']} of {result['data']}" * bool(result["split"])
+    title = f"Run {result['run']}"
+    if result["split"]:
+        title += f", split {result['split']} of {result['data']}"
     performances = report_formats.text(title, report.text(result))
-    blocks = report.document(result, settings, worst, lambda name: (output / name).exists())
+    blocks = report.document(result, settings, worst, _figures(output, evaluation))
     write_text(output / "performances.txt", performances)
     write_text(output / "report.md", report_formats.markdown(title, blocks))
     write_text(output / "report.html", report_formats.html(title, blocks, output))
@@ -101,16 +113,57 @@ def write(output, result, scored, table, ids, classes, settings, samples):
     return performances
 
 
-def write_worst(folder, ids, scores, samples):
+def _figures(output, evaluation):
+    """Names of the figures that belong to this evaluation; of mask files there are no curves."""
+    if evaluation.table is None:
+        return {"scores.png"}
+    return {path.name for path in output.glob("*.png")}
+
+
+def write_tables(output, evaluation):
+    """per_image.csv and, where there are any, classes.csv and thresholds.csv."""
+    scored = evaluation.scored
+    rows = summary.image_table(evaluation.counts, evaluation.ids, evaluation.classes, scored.sizes)
+    for name, values in (scored.distances or {}).items():
+        rows[name] = values.ravel()
+    if scored.peaks is not None:
+        rows["largest_probability"] = scored.peaks.ravel()
+    tables = {"per_image.csv": rows}
+    if len(evaluation.classes) > 1:
+        tables["classes.csv"] = summary.class_table(evaluation.result)
+    if evaluation.table is not None:
+        tables["thresholds.csv"] = evaluation.table
+    for name, each in tables.items():
+        write_text(output / name, each.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def draw_panels(path, evaluation):
+    """scores.png: scores by threshold, calibration, distribution over images, lesion sizes."""
+    counts, classes = evaluation.counts, evaluation.classes
+    best = evaluation.result.get("best_thresholds")
+    score_figures.scores(
+        path,
+        classes,
+        summary.image_jaccards(counts),
+        jaccards=metrics.score("jaccard", counts, "none"),
+        areas=100 * (counts.tp + counts.fn) / sum(counts),
+        table=evaluation.table,
+        best=best,
+        measure=summary.MEASURES[best["measure"]] if best else "",
+        histograms=(evaluation.scored.histograms or [])[: len(classes)],
+    )
+
+
+def write_worst(folder, ids, scores, sample):
     """Pictures of the worst images in a new folder; returns [(path inside the folder above, caption), …]."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    chosen = style.pick(scores, "worst", WORST)
-    names = [f"{place:02}_{ids[i]}.png" for place, i in enumerate(chosen, 1)]
+    chosen = samples.pick(scores, "worst", WORST)
+    names = [f"{rank:02}_{ids[i]}.png" for rank, i in enumerate(chosen, 1)]
 
     def draw_one(item):
         number, name = item
-        mask_files.write_png(folder / name, score_figures.picture(*samples(number)))
+        mask_files.write_png(folder / name, score_figures.picture(*sample(number)))
 
     for _ in in_order(draw_one, zip(chosen, names, strict=True)):
         pass
@@ -118,24 +171,32 @@ def write_worst(folder, ids, scores, samples):
     return [(f"{folder.name}/{name}", caption) for name, caption in zip(names, captions, strict=True)]
 
 
-def draw(output, result, split, scored, predictions):
+def draw(output, evaluation, split, predictions):
     """ROC.png, Precision_recall.png and sample_results.png of a run."""
-    summaries = result.get("classes", {split.classes[0]: result})
-    roc, precision_recall = {}, {}
-    for (name, part), histogram in zip(summaries.items(), scored.histograms, strict=False):  # not that of all classes
-        name, pooled = report.spaced(name), part["pooled"]
+    draw_curves(output, evaluation)
+    result = evaluation.result
+    scores = summary.image_jaccards(evaluation.counts)
+    chosen = [(order, samples.pick(scores, order)[0]) for order in samples.ORDERS]
+    rows = samples.sample_rows(split, chosen, scores, predictions)
+    title = f"{result['run']}: best, median and worst of {result['images']} images ({result['split']})"
+    sheets.sample_sheet(rows, output / "sample_results.png", split.classes, title)
+
+
+def draw_curves(output, evaluation):
+    """ROC.png and Precision_recall.png, a curve a class."""
+    summaries = evaluation.result.get("classes", {evaluation.classes[0]: evaluation.result})
+    roc = {}
+    precision_recall = {}
+    for (name, part), histogram in zip(summaries.items(), evaluation.scored.histograms, strict=False):
+        pooled = part["pooled"]
         if math.isnan(pooled["roc_auc"]):  # only one kind of pixels: there is no curve
             continue
+        label = report.spaced(name)
         false_rates, true_rates, _ = histogram.roc_curve()
         precisions, recalls, _ = histogram.precision_recall_curve()
         tp, fp, fn, tn = pooled["confusion_matrix"].values()
-        roc[name] = (false_rates, true_rates, pooled["roc_auc"])
-        precision_recall[name] = (recalls, precisions, pooled["average_precision"], (tp + fn) / (tp + fp + fn + tn))
+        prevalence = (tp + fn) / (tp + fp + fn + tn)
+        roc[label] = (false_rates, true_rates, pooled["roc_auc"])
+        precision_recall[label] = (recalls, precisions, pooled["average_precision"], prevalence)
     score_figures.roc(roc, output / "ROC.png")
     score_figures.precision_recall(precision_recall, output / "Precision_recall.png")
-
-    scores = summary.image_jaccards(scored.counts[result["variant"]])
-    chosen = [(order, style.pick(scores, order)[0]) for order in style.ORDERS]
-    rows = style.sample_rows(split, chosen, scores, predictions)
-    title = f"{result['run']}: best, median and worst of {result['images']} images ({result['split']})"
-    sheets.sample_sheet(rows, output / "sample_results.png", split.classes, title)

@@ -1,10 +1,9 @@
-"""Figures of scores: over thresholds, calibration, spread and lesion size; the worst images; runs compared."""
+"""Figures of scores: by threshold, calibration, over images and lesion sizes; the worst images; runs compared."""
 
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.summary import MEASURES
 from figures.style import light_grid, save
 from imaging import overlays, palette
 
@@ -14,12 +13,12 @@ HEIGHT = 256  # of a picture of the worst images, in pixels
 # === One run ===
 
 
-def scores(path, classes, of_images, jaccards, shares, table=None, best=None, histograms=()):
+def scores(path, classes, of_images, *, jaccards, areas, table=None, best=None, measure="", histograms=()):
     """Panels: thresholds and calibration, where there are probabilities; spread of Jaccard, lesion size.
 
-    of_images: (images,), Jaccard of each, NaN where undefined. jaccards, shares: (images, classes), Jaccard and true
-    area in per cent of the image. table, best: from summary.py.
-    histograms: one a class.
+    of_images: (images,), Jaccard of each, NaN where undefined. jaccards, areas: (images, classes), Jaccard and true
+    area in % of the image. table, best: what evaluation/summary.py gives as threshold_table and best_thresholds;
+    measure: the name of the score by which those were chosen. histograms: a ScoreHistogram for each class.
     """
     panels = 4 if table is not None else 2
     rows = panels // 2
@@ -27,32 +26,33 @@ def scores(path, classes, of_images, jaccards, shares, table=None, best=None, hi
     margins = {"left": 0.07, "right": 0.985, "bottom": 0.14 / rows, "top": 1 - 0.09 / rows}  # no search for a layout
     axes = list(np.ravel(figure.subplots(rows, 2, gridspec_kw=margins | {"hspace": 0.36, "wspace": 0.2})))
     if table is not None:
-        _thresholds(axes.pop(0), table, best)
+        _thresholds(axes.pop(0), table, best, measure)
         _calibration(axes.pop(0), classes, histograms)
     _spread(axes[0], classes, of_images)
-    _sizes(axes[1], classes, jaccards, shares)
+    _sizes(axes[1], classes, jaccards, areas)
     save(figure, path)
 
 
-def _thresholds(axes, table, best):
+def _thresholds(axes, table, best, measure):
     for k, (name, part) in enumerate(table.groupby("class", sort=False)):
-        color, measure = palette.of_class(k), best["measure"]
+        color = palette.of_class(k)
         label = name.replace("_", " ")
         if name in best["best"]:
             label += f", best {best['best'][name]:g}"
             axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
-        axes.plot(part["threshold"], part[measure], color=color, linewidth=1.6, label=label)
-    light_grid(axes, title="Threshold", xlabel="threshold", ylabel=MEASURES[best["measure"]], xlim=(0, 1))
+        axes.plot(part["threshold"], part[best["measure"]], color=color, linewidth=1.6, label=label)
+    light_grid(axes, title="Threshold", xlabel="threshold", ylabel=measure, xlim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 
 def _calibration(axes, classes, histograms):
     axes.plot([0, 1], [0, 1], ":", color="0.6", linewidth=1.2)
     for k, (name, histogram) in enumerate(zip(classes, histograms, strict=False)):
-        probability, share, _ = histogram.reliability()
+        probability, fraction, _ = histogram.reliability()
         label = f"{name.replace('_', ' ')}, error {histogram.expected_calibration_error():.3f}"
-        axes.plot(probability, share, "o-", color=palette.of_class(k), linewidth=1.4, markersize=3, label=label)
-    labels = {"xlabel": "mean probability", "ylabel": "share of true pixels"}
+        color = palette.of_class(k)
+        axes.plot(probability, fraction, "o-", color=color, linewidth=1.4, markersize=3, label=label)
+    labels = {"xlabel": "mean probability", "ylabel": "fraction of true pixels"}
     light_grid(axes, title="Calibration", xlim=(0, 1), ylim=(0, 1), **labels)
     axes.legend(frameon=False, fontsize=8)
 
@@ -60,14 +60,14 @@ def _calibration(axes, classes, histograms):
 def _spread(axes, classes, of_images):
     axes.hist(of_images[~np.isnan(of_images)], bins=np.linspace(0, 1, 21), color=palette.of_class(0), alpha=0.85)
     axes.axvline(0.65, linestyle=":", color="0.3", linewidth=1.2)
-    labels = {"xlabel": "Jaccard" + ", all classes together" * (len(classes) > 1), "ylabel": "images"}
-    light_grid(axes, title="Spread over images", xlim=(0, 1), **labels)
+    xlabel = "Jaccard" if len(classes) == 1 else "Jaccard, all classes together"
+    light_grid(axes, title="Distribution over images", xlim=(0, 1), xlabel=xlabel, ylabel="images")
 
 
-def _sizes(axes, classes, jaccards, shares):
+def _sizes(axes, classes, jaccards, areas):
     for k in range(len(classes)):
-        there = shares[:, k] > 0
-        axes.plot(shares[there, k], jaccards[there, k], "o", color=palette.of_class(k), markersize=3, alpha=0.5)
+        positive = areas[:, k] > 0
+        axes.plot(areas[positive, k], jaccards[positive, k], "o", color=palette.of_class(k), markersize=3, alpha=0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     light_grid(
@@ -157,7 +157,9 @@ def comparison(path, names, scores):
     """
     figure = Figure(figsize=(10, 1.2 + 0.34 * len(names) * len(scores)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    ticks, labels, y = [], [], 0
+    ticks = []
+    labels = []
+    y = 0
     for label, values in scores.items():
         for k, name in enumerate(names):
             for axes, key in ((left, ("score", "interval")), (right, ("difference", "difference_interval"))):

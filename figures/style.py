@@ -9,12 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imaging import mask_files, palette
-from utils.errors import UserError
+from imaging import palette
 from utils.files import replacing
 
 DPI = 120
-ORDERS = ("best", "median", "worst")
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -54,30 +52,3 @@ def class_color(k: int) -> tuple[float, float, float]:
 def words(name: str) -> str:
     """The name of a class for people."""
     return name.replace("_", " ")
-
-
-def sample_rows(split, chosen, scores, predictions):
-    """Rows of a sample sheet, read when they are needed.
-
-    chosen: (word, position) pairs, images of the prepared split; scores: (images,) Jaccard; predictions: mask folder.
-    """
-    for word, i in chosen:
-        label, image = f"{word}, Jaccard {scores[i]:.3f}\n{split.ids[i]}", split.images[i]
-        found = mask_files.read_masks(
-            predictions, split.ids[i], split.classes, image.shape[:2]
-        )  # written at source size
-        yield label, image, split.masks[i], found
-
-
-def pick(scores, order, count=1):
-    """Positions of the `count` best, worst or most median of `scores` (images,); ties keep the order of the images.
-
-    Undefined scores, NaN, come last.
-    """
-    if order not in ORDERS:
-        raise UserError(f"unknown order {order!r}; there are {', '.join(ORDERS)}")
-    scores = np.asarray(scores, np.float64)
-    if order == "median":
-        middle = np.sort(scores)[np.count_nonzero(~np.isnan(scores)) // 2]
-        return np.argsort(np.abs(scores - middle), kind="stable")[:count]
-    return np.argsort(-scores if order == "best" else scores, kind="stable")[:count]

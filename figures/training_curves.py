@@ -9,12 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+import metrics
 from figures.style import light_grid, save
 from imaging import palette
 from utils.errors import UserError
-
-TITLES = {"dice": "Dice", "jaccard": "Jaccard"}
-OF_TRAINING = ("loss", "dice", "jaccard")  # columns of the training images, dashed
 
 
 class Line(NamedTuple):
@@ -30,8 +28,8 @@ def curves(logs: str | Path | Iterable[str | Path], path: str | Path, title: str
     """Draw training curves from one CSV log, or from several, one a run, in a color each.
 
     One log: loss and mean scores, validation solid and training dashed, and the learning rate. Several: validation
-    alone; a run is named by the folder of its log. Columns read where present: epoch, loss, dice, jaccard, the same
-    with val_ before, learning_rate. FileNotFoundError, UserError: no such log, or none in it.
+    alone; a run is named by the folder of its log. Columns read where present: epoch, loss, the logged scores of
+    metrics.SCORES, the same with val_ before, learning_rate. FileNotFoundError, UserError: no such log, or none in it.
     """
     if isinstance(logs, str | os.PathLike):
         logs = [logs]
@@ -51,10 +49,12 @@ def curves(logs: str | Path | Iterable[str | Path], path: str | Path, title: str
 def _panels_of_one(log):
     """{panel: its lines} of one run."""
     first = palette.of_class(0)
-    second = palette.of_class(1)
+    scores = {}
+    for k, name in enumerate(metrics.logged()):
+        scores |= {f"val_{name}": palette.of_class(k), name: palette.of_class(k)}
     columns = {
         "loss": {"val_loss": first, "loss": first},
-        "Dice and Jaccard": {"val_dice": first, "dice": first, "val_jaccard": second, "jaccard": second},
+        ", ".join(map(_title, metrics.logged())): scores,
         "learning rate": {"learning_rate": first},
     }
     return {
@@ -67,7 +67,7 @@ def _panels_of_several(logs):
     """{panel: its lines} of several runs, {name: log}."""
     return {
         _title(column): [Line(log, column, name, palette.of_class(k)) for k, (name, log) in enumerate(logs.items())]
-        for column in ("val_loss", "val_dice", "val_jaccard")
+        for column in ("val_loss", *(f"val_{name}" for name in metrics.logged()))
     }
 
 
@@ -85,7 +85,7 @@ def _draw_panel(axes, name, lines):
 
 def _draw_line(axes, line):
     log = line.log.dropna(subset=line.column)  # without the epochs that were not validated
-    linestyle = "--" if line.column in OF_TRAINING else "-"
+    linestyle = "--" if line.column in ("loss", *metrics.logged()) else "-"  # dashed: of the training images
     marker = "o" if len(log) < 20 else None
     look = {"color": line.color, "linewidth": 1.6, "marker": marker, "markersize": 3}
     axes.plot(log["epoch"], log[line.column], linestyle, label=line.label, **look)
@@ -95,7 +95,7 @@ def _title(column):
     """The name of a column of the log for people."""
     if column.startswith("val_"):
         return f"validation {_title(column.removeprefix('val_'))}"
-    return TITLES.get(column, column.replace("_", " "))
+    return metrics.SCORES[column].short if column in metrics.SCORES else column.replace("_", " ")
 
 
 def _read_log(path):

@@ -20,7 +20,6 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 import evaluate
 import metrics
 import runs
-from evaluation import summary
 from imaging import mask_files
 
 
@@ -98,7 +97,7 @@ def test_metrics_json(scored):
     expected = {"run": "tiny", "data": "data", "split": "test", "images": 4, "size": [4, 5], "at": "network"}
     expected |= {"threshold": 0.5, "tta": False, "clean": False, "empty_masks": 2}
     assert {name: saved[name] for name in expected} == expected
-    assert list(saved["per_image"]) == list(summary.PER_IMAGE)
+    assert list(saved["per_image"]) == metrics.of_kind("per_image")
     assert saved["per_image"]["jaccard"] == pytest.approx(7 / 12)
     low, high = saved["intervals"]["per_image"]["jaccard"]
     assert 0 <= low < 7 / 12 < high <= 1
@@ -213,7 +212,7 @@ def test_five_attributes():
     assert result["class_mean"]["roc_auc"] == pytest.approx(np.mean(means))
     with open("output/five/performances.txt", encoding="utf-8") as file:
         text = file.read()
-    assert "undefined" in text and "milia like cyst" in text and "together" in text and "mean of classes" in text
+    assert "undefined" in text and "milia like cyst" in text and "together" in text and "mean (macro)" in text
     with open("output/five/classes.csv", newline="") as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*ATTRIBUTES, "mean (macro)", "all together"]
@@ -227,7 +226,7 @@ def test_five_attributes():
 
 
 def test_presence_and_soft_scores_of_each_attribute():
-    """Whether an attribute is there is told by the brightest pixel; the soft scores are those of the probabilities."""
+    """Whether an attribute is present is detected by the brightest pixel; soft scores are those of probabilities."""
     images = np.zeros((4, *SIZE, 3), np.uint8)
     images[:, 0, 0, 0] = (10, 100, 120, 200)
     masks = np.zeros((4, *SIZE, 5), np.uint8)
@@ -238,14 +237,14 @@ def test_presence_and_soft_scores_of_each_attribute():
     result = evaluate.evaluate("five", "test", at="network")
     assert result["presence"] == {"auc": 0.75, "per_class": {"pigment_network": 0.75} | dict.fromkeys(ATTRIBUTES[1:])}
     maps = 1 / (1 + np.exp(-20 * (images[..., [0, 1, 2, 0, 1]] / 255 - 0.5)))
-    soft = metrics.Counts(*(field.sum(axis=0) for field in metrics.soft_counts(masks, maps)))  # (5,)
-    both, either = soft.tp, soft.tp + soft.fp + soft.fn
-    assert result["class_mean"]["soft_jaccard"] == pytest.approx(np.mean(both / either), rel=1e-4)
-    assert result["class_mean"]["soft_dice"] == pytest.approx(np.mean(2 * both / (either + both)), rel=1e-4)
+    both = (masks * maps).sum(axis=(0, 1, 2))  # (5,)
+    areas = masks.sum(axis=(0, 1, 2)) + maps.sum(axis=(0, 1, 2))
+    assert result["class_mean"]["soft_jaccard"] == pytest.approx(np.mean(both / (areas - both)), rel=1e-4)
+    assert result["class_mean"]["soft_dice"] == pytest.approx(np.mean(2 * both / areas), rel=1e-4)
     with open("output/five/per_image.csv", newline="") as file:
         peaks = [float(row["largest_probability"]) for row in csv.DictReader(file)][::5]
     assert peaks == pytest.approx(maps[..., 0].max(axis=(1, 2)), abs=1e-5)
-    assert "presence AUC" in Path("output/five/performances.txt").read_text(encoding="utf-8")
+    assert "Presence AUC" in Path("output/five/performances.txt").read_text(encoding="utf-8")
 
 
 def test_split_without_masks(capsys):
@@ -313,7 +312,7 @@ def test_a_full_disk_ends_the_run_in_one_line(monkeypatch):
     assert not os.path.exists("output/tiny")
 
 
-def test_clean_and_tta_are_the_runs_choice_and_told(capsys):
+def test_clean_and_tta_are_the_runs_choice_and_stand_in_the_report(capsys):
     save_run("tiny", clean=True, tta=True)
     images = bright(10)
     images[0, 3, 4] = 255  # a lone pixel, away from the first two rows
@@ -321,7 +320,7 @@ def test_clean_and_tta_are_the_runs_choice_and_told(capsys):
     result = evaluate.evaluate("tiny", "test", at="network")
     assert (result["clean"], result["tta"], result["per_image"]["jaccard"]) == (True, True, 1.0)
     text = capsys.readouterr().out
-    assert "mirrored and turned copies" in text and "largest part" in text
+    assert "test-time augmentation" in text and "largest connected component" in text
     evaluate.main(["--run", "tiny", "--split", "test", "--no-clean", "--no-tta", "--at", "network"])
     bare = json.loads(Path("output/tiny/metrics.json").read_text())
     assert (bare["clean"], bare["tta"]) == (False, False)

@@ -1,14 +1,12 @@
-"""Metrics: hand-made counts, scikit-learn, the challenge's own scorer, and Keras metrics under any batching."""
+"""Scores: hand-made counts, scikit-learn and the challenge's own scorer."""
 
 import math
 from types import SimpleNamespace
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import sklearn.metrics
-import tensorflow as tf
 from isic_challenge_scoring import task2
 from isic_challenge_scoring.segmentation import SegmentationScore
 
@@ -80,15 +78,6 @@ def test_concatenated_batches_equal_the_whole():
         assert (joined == whole).all()
 
 
-def test_soft_counts_of_decisions_are_the_counts_and_of_probabilities_their_sums():
-    truth, prediction = masks()
-    for soft, hard in zip(metrics.soft_counts(truth, prediction), metrics.counts(truth, prediction), strict=True):
-        assert (soft == hard).all()
-    c = metrics.soft_counts(np.array([1, 0]).reshape(1, 1, 2, 1), np.array([0.75, 0.5]).reshape(1, 1, 2, 1))
-    assert [field.item() for field in c] == [0.75, 0.5, 0.25, 0.5]
-    assert metrics.dice(c) == pytest.approx(1.5 / 2.25)
-
-
 def test_threshold_counts_equal_counts_at_each_threshold():
     rng = np.random.default_rng(0)
     truth, _ = masks((6, 24, 32))
@@ -104,64 +93,60 @@ def test_threshold_counts_equal_counts_at_each_threshold():
 
 
 @pytest.mark.parametrize(
-    ("score", "expected"),
+    ("name", "expected"),
     [
-        (metrics.dice, 2 * 3 / 9),
-        (metrics.jaccard, 3 / 6),
-        (metrics.accuracy, 7 / 10),
-        (metrics.sensitivity, 3 / 5),
-        (metrics.specificity, 4 / 5),
-        (metrics.precision, 3 / 4),
-        (metrics.f_beta, 5 * 3 / (5 * 3 + 4 * 2 + 1)),
-        (metrics.mcc, (3 * 4 - 1 * 2) / math.sqrt(4 * 5 * 5 * 6)),
-        (metrics.relative_volume_difference, -1 / 5),
+        ("dice", 2 * 3 / 9),
+        ("jaccard", 3 / 6),
+        ("accuracy", 7 / 10),
+        ("sensitivity", 3 / 5),
+        ("specificity", 4 / 5),
+        ("precision", 3 / 4),
+        ("mcc", (3 * 4 - 1 * 2) / math.sqrt(4 * 5 * 5 * 6)),
     ],
 )
-def test_scores_of_hand_made_counts(score, expected):
+def test_scores_of_hand_made_counts(name, expected):
     c = single(tp=3, fp=1, fn=2, tn=4)
     for reduction in ("image", "pooled", "pooled_macro"):
-        assert score(c, reduction=reduction) == pytest.approx(expected, abs=1e-12)
-    assert score(c, reduction="none") == pytest.approx(np.array([[expected]]), abs=1e-12)
+        assert metrics.score(name, c, reduction) == pytest.approx(expected, abs=1e-12)
+    assert metrics.score(name, c, "none") == pytest.approx(np.array([[expected]]), abs=1e-12)
 
 
 def test_reductions():
     c = Counts(*(np.array(x) for x in ([[1, 0], [3, 2]], [[1, 0], [0, 0]], [[0, 2], [1, 0]], [[0, 0], [0, 0]])))
-    assert metrics.jaccard(c, "none").tolist() == [[0.5, 0.0], [0.75, 1.0]]
-    assert metrics.jaccard(c, "image_per_class").tolist() == [0.625, 0.5]
-    assert metrics.jaccard(c, "image") == 0.5625
-    assert metrics.jaccard(c, "pooled_per_class") == pytest.approx([4 / 6, 2 / 4])
-    assert metrics.jaccard(c, "pooled_macro") == pytest.approx((4 / 6 + 2 / 4) / 2)
-    assert metrics.jaccard(c, "pooled") == pytest.approx(6 / 10)
-    for score in (metrics.dice, metrics.thresholded_jaccard):
+    assert metrics.score("jaccard", c, "none").tolist() == [[0.5, 0.0], [0.75, 1.0]]
+    assert metrics.score("jaccard", c, "image_per_class").tolist() == [0.625, 0.5]
+    assert metrics.score("jaccard", c, "image") == 0.5625
+    assert metrics.score("jaccard", c, "pooled_per_class") == pytest.approx([4 / 6, 2 / 4])
+    assert metrics.score("jaccard", c, "pooled_macro") == pytest.approx((4 / 6 + 2 / 4) / 2)
+    assert metrics.score("jaccard", c, "pooled") == pytest.approx(6 / 10)
+    for name in ("dice", "thresholded_jaccard"):
         with pytest.raises(ValueError, match="unknown reduction 'mean'; there are: none, image"):
-            score(c, "mean")
+            metrics.score(name, c, "mean")
 
 
 def test_rule_for_empty_masks():
     nothing, all_lesion = single(0, 0, 0, 9), single(9, 0, 0, 0)
-    assert metrics.dice(nothing) == metrics.jaccard(nothing) == metrics.sensitivity(nothing) == 1
-    assert metrics.precision(nothing) == metrics.f_beta(nothing) == metrics.specificity(all_lesion) == 1
-    assert metrics.jaccard(single(0, 4, 0, 5)) == metrics.jaccard(single(0, 0, 4, 5)) == 0
-    assert metrics.mcc(nothing) == metrics.mcc(all_lesion) == 0
-    assert math.isnan(metrics.relative_volume_difference(nothing))
-    for score in (metrics.dice, metrics.jaccard, metrics.thresholded_jaccard, metrics.sensitivity, metrics.precision):
-        assert math.isnan(score(nothing, empty=math.nan))
+    for name in ("dice", "jaccard", "thresholded_jaccard", "sensitivity", "precision"):
+        assert metrics.score(name, nothing) == 1
+        assert math.isnan(metrics.score(name, nothing, empty=math.nan))
+    assert metrics.score("specificity", all_lesion) == 1
+    assert metrics.score("jaccard", single(0, 4, 0, 5)) == metrics.score("jaccard", single(0, 0, 4, 5)) == 0
+    assert metrics.score("mcc", nothing) == metrics.score("mcc", all_lesion) == 0
 
 
 def test_undefined_scores_are_left_out_of_means_when_asked():
     c = metrics.concatenate([single(0, 0, 0, 9), single(1, 1, 0, 7)])
-    assert metrics.jaccard(c) == 0.75
-    assert metrics.jaccard(c, empty=math.nan) == 0.5
-    assert np.isnan(metrics.jaccard(c, "none", empty=math.nan)).ravel().tolist() == [True, False]
+    assert metrics.score("jaccard", c) == 0.75
+    assert metrics.score("jaccard", c, empty=math.nan) == 0.5
+    assert np.isnan(metrics.score("jaccard", c, "none", empty=math.nan)).ravel().tolist() == [True, False]
 
 
 def test_thresholded_jaccard():
     c = metrics.concatenate([single(65, 35, 0, 0), single(64, 36, 0, 0)])
-    assert metrics.thresholded_jaccard(c, "none").ravel().tolist() == [0.65, 0.0]
-    assert metrics.thresholded_jaccard(c) == 0.325
-    assert metrics.thresholded_jaccard(c, cut=0.5) == pytest.approx(0.645)
+    assert metrics.score("thresholded_jaccard", c, "none").ravel().tolist() == [0.65, 0.0]
+    assert metrics.score("thresholded_jaccard", c) == 0.325
     with pytest.raises(ValueError, match="a score of single images, not of pooled counts"):
-        metrics.thresholded_jaccard(c, "pooled")
+        metrics.score("thresholded_jaccard", c, "pooled")
 
 
 def test_pooled_scores_agree_with_scikit_learn():
@@ -169,22 +154,20 @@ def test_pooled_scores_agree_with_scikit_learn():
     t, p = truth.ravel(), prediction.ravel()
     c = metrics.counts(truth, prediction)
     pairs = [
-        (metrics.dice, sklearn.metrics.f1_score(t, p)),
-        (metrics.jaccard, sklearn.metrics.jaccard_score(t, p)),
-        (metrics.accuracy, sklearn.metrics.accuracy_score(t, p)),
-        (metrics.sensitivity, sklearn.metrics.recall_score(t, p)),
-        (metrics.specificity, sklearn.metrics.recall_score(1 - t, 1 - p)),
-        (metrics.precision, sklearn.metrics.precision_score(t, p)),
-        (metrics.f_beta, sklearn.metrics.fbeta_score(t, p, beta=2)),
-        (metrics.mcc, sklearn.metrics.matthews_corrcoef(t, p)),
+        ("dice", sklearn.metrics.f1_score(t, p)),
+        ("jaccard", sklearn.metrics.jaccard_score(t, p)),
+        ("accuracy", sklearn.metrics.accuracy_score(t, p)),
+        ("sensitivity", sklearn.metrics.recall_score(t, p)),
+        ("specificity", sklearn.metrics.recall_score(1 - t, 1 - p)),
+        ("precision", sklearn.metrics.precision_score(t, p)),
+        ("mcc", sklearn.metrics.matthews_corrcoef(t, p)),
     ]
-    for score, expected in pairs:
-        assert score(c, reduction="pooled") == pytest.approx(expected, abs=1e-6), score.__name__
-    assert metrics.f_beta(c, 0.5, "pooled") == pytest.approx(sklearn.metrics.fbeta_score(t, p, beta=0.5), abs=1e-6)
+    for name, expected in pairs:
+        assert metrics.score(name, c, "pooled") == pytest.approx(expected, abs=1e-6), name
 
 
 def test_mcc_of_very_many_pixels_does_not_overflow():
-    assert metrics.mcc(single(3e11, 1e11, 2e11, 4e11)) == pytest.approx(10 / math.sqrt(4 * 5 * 5 * 6))
+    assert metrics.score("mcc", single(3e11, 1e11, 2e11, 4e11)) == pytest.approx(10 / math.sqrt(4 * 5 * 5 * 6))
 
 
 # === The challenge's scorer ===
@@ -200,20 +183,14 @@ def official(truth, prediction):
 def test_task_1_equals_the_official_scorer_per_image_and_overall():
     truth, prediction = masks((12, 24, 32))
     c = metrics.counts(truth, prediction)
-    names = {
-        "accuracy": metrics.accuracy,
-        "sensitivity": metrics.sensitivity,
-        "specificity": metrics.specificity,
-        "jaccard": metrics.jaccard,
-        "threshold_jaccard": metrics.thresholded_jaccard,
-        "dice": metrics.dice,
-    }
+    names = {name: name for name in ("accuracy", "sensitivity", "specificity", "jaccard", "dice")}
+    names["threshold_jaccard"] = "thresholded_jaccard"
     per_image = [official(truth[i : i + 1], prediction[i : i + 1]).macro_average for i in range(12)]
     whole = official(truth, prediction)
-    for name, score in names.items():
-        assert score(c, "none").ravel().tolist() == [row[name] for row in per_image], name
-        assert score(c) == pytest.approx(whole.macro_average[name], abs=1e-15)
-    assert metrics.thresholded_jaccard(c) == pytest.approx(whole.overall, abs=1e-15)
+    for name, ours in names.items():
+        assert metrics.score(ours, c, "none").ravel().tolist() == [row[name] for row in per_image], name
+        assert metrics.score(ours, c) == pytest.approx(whole.macro_average[name], abs=1e-15)
+    assert metrics.score("thresholded_jaccard", c) == pytest.approx(whole.overall, abs=1e-15)
 
 
 def test_task_2_equals_the_official_scorer(tmp_path):
@@ -234,90 +211,3 @@ def test_task_2_equals_the_official_scorer(tmp_path):
     assert found["streaks"] == {"jaccard": 1.0, "dice": 1.0}
     for name in (*CLASSES, "micro_average"):
         assert found[name] == pytest.approx(expected[name], abs=1e-15)
-
-
-# === Keras metrics ===
-
-
-def logits(truth, prediction):
-    rng = np.random.default_rng(3)
-    sizes = rng.uniform(0.1, 9, truth.shape).astype("float32")
-    return truth.astype("float32"), np.where(prediction == 1, sizes, -sizes)
-
-
-@pytest.mark.parametrize("step", [1, 4, 6])
-def test_keras_metrics_equal_counts_for_any_batch_size(step):
-    truth, prediction = masks()
-    c = metrics.counts(truth, prediction)
-    true, given = logits(truth, prediction)
-    made = [metrics.ImageDice(), metrics.ImageJaccard(), metrics.ImageJaccard(name="thresholded", cut=metrics.CUT)]
-    for metric in made:
-        for start in range(0, len(true), step):
-            metric.update_state(true[start : start + step], given[start : start + step], sample_weight=None)
-    expected = [metrics.dice(c), metrics.jaccard(c), metrics.thresholded_jaccard(c)]
-    assert [float(metric.result()) for metric in made] == pytest.approx(expected, abs=1e-6)
-    assert [metric.name for metric in made] == ["dice", "jaccard", "thresholded"]
-
-
-def test_keras_metrics_threshold_weights_and_reset():
-    true = np.array([1.0, 0.0, 1.0, 1.0]).reshape(2, 1, 2, 1)
-    given = np.log(np.array([0.4, 0.2, 0.6, 0.6]) / np.array([0.6, 0.8, 0.4, 0.4])).reshape(2, 1, 2, 1)
-    metric = metrics.ImageDice(threshold=0.5)
-    assert float(metric(true, given)) == pytest.approx(0.5)
-    assert float(metrics.ImageDice(threshold=0.3)(true, given)) == pytest.approx(1.0)
-    assert float(metrics.ImageDice(threshold=0.1)(true, given)) == pytest.approx((2 / 3 + 1) / 2)
-    metric.reset_state()
-    assert float(metric(true, given, sample_weight=[3.0, 1.0])) == pytest.approx(0.25)
-    assert float(metric(true.astype("uint8"), given.astype("float16"), sample_weight=[[0.0], [4.0]])) == 5 / 8
-    with pytest.raises(ValueError, match="threshold must be a probability between 0 and 1, got 128"):
-        metrics.ImageDice(threshold=128)
-
-
-@pytest.mark.parametrize("step", [1, 4, 6])
-def test_macro_metrics_are_the_mean_of_classes_that_are_there(step):
-    truth, prediction = masks((6, 9, 7, 4))
-    truth[..., 2] = prediction[..., 2] = 0  # nowhere
-    truth[..., 3] = 0  # predicted, never true: 0
-    c = metrics.counts(truth, prediction)
-    true, given = logits(truth, prediction)
-    for metric, score in ((metrics.MacroDice(4), metrics.dice), (metrics.MacroJaccard(4), metrics.jaccard)):
-        for start in range(0, len(true), step):
-            metric.update_state(true[start : start + step], given[start : start + step])
-        assert float(metric.result()) == pytest.approx(score(c, "pooled_macro", empty=math.nan), abs=1e-6)
-        metric.reset_state()
-        metric.update_state(true[4:], given[4:], sample_weight=[1.0, 0.0])  # the second is padding
-        expected = score(metrics.counts(truth[4:5], prediction[4:5]), "pooled_macro", empty=math.nan)
-        assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
-
-
-def test_keras_metrics_are_saved_with_their_parameters():
-    macro = metrics.MacroJaccard(5, threshold=0.3)
-    for metric in (macro, metrics.ImageDice("d", threshold=0.3), metrics.ImageJaccard("j", threshold=0.4, cut=0.65)):
-        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
-        assert type(again) is type(metric)
-        assert again.get_config() == metric.get_config()
-    assert metric.get_config() == {"name": "j", "dtype": "float32", "threshold": 0.4, "cut": 0.65}
-
-
-def test_keras_metrics_in_fit_on_two_replicas_with_an_uneven_last_batch():
-    truth, prediction = masks((7, 8, 8, 1))
-    true, given = logits(truth, prediction)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
-    with strategy.scope():
-        model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Activation("linear")])
-        macro = [metrics.MacroDice(1, name="macro"), metrics.MacroJaccard(1, name="macro_jaccard")]
-        model.compile(loss="mse", metrics=[metrics.ImageDice(), metrics.ImageJaccard(), *macro])
-    found = model.evaluate(given, true, batch_size=4, verbose=0, return_dict=True)
-    c = metrics.counts(truth, prediction)
-    assert found["dice"] == pytest.approx(metrics.dice(c), abs=1e-6)
-    assert found["jaccard"] == pytest.approx(metrics.jaccard(c), abs=1e-6)
-    assert found["macro"] == pytest.approx(metrics.dice(c, "pooled_macro"), abs=1e-6)
-    assert found["macro_jaccard"] == pytest.approx(metrics.jaccard(c, "pooled_macro"), abs=1e-6)
-
-
-def test_keras_metrics_cut_soft_masks_at_one_half():
-    random = np.random.default_rng(0)
-    first, second = random.integers(0, 2, (2, 3, 8, 8, 1)).astype("float32")
-    logits = random.normal(size=first.shape).astype("float32")
-    for metric in (metrics.ImageDice, metrics.ImageJaccard):
-        assert float(metric()(0.7 * first + 0.3 * second, logits)) == float(metric()(first, logits))

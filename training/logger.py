@@ -11,6 +11,7 @@ import pandas as pd
 import tensorflow as tf
 
 import config
+import metrics
 import pipeline
 import runs
 from compute import devices
@@ -18,7 +19,6 @@ from datasets.arrays import read_meta
 from figures import training_curves
 from utils.files import replacing
 
-HIGHER_IS_BETTER = {"val_loss": False, "val_dice": True, "val_jaccard": True, "epoch": True}
 SAMPLES = 4  # images in TensorBoard
 TIDY = 5  # epochs after which memory is looked through
 
@@ -88,7 +88,8 @@ class Recorder:
     def best(self):
         """The row of the best epoch that was validated so far, the earliest of equals; None before the first."""
         name = self.settings.monitor
-        sign, rows = 1 if HIGHER_IS_BETTER[name] else -1, [row for row in self.rows if "val_loss" in row]
+        sign = 1 if metrics.monitors()[name] else -1
+        rows = [row for row in self.rows if "val_loss" in row]
         return max(rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name], default=None)
 
     def _write_best(self, row):

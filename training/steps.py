@@ -13,10 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 import loss
-import metrics
 import model
 from compute import precision, replicas
-from training import optimizers
+from training import optimizers, score_metrics
 from utils.errors import UserError
 
 
@@ -26,11 +25,8 @@ def build(network, settings, strategy):
 
 
 def scores(settings, classes):
-    """New metrics of the names in the log: means over images; of several classes, which may be rare, means of those."""
-    if classes == 1:
-        return [metrics.ImageDice(threshold=settings.threshold), metrics.ImageJaccard(threshold=settings.threshold)]
-    return [metrics.MacroDice(classes, threshold=settings.threshold),
-            metrics.MacroJaccard(classes, threshold=settings.threshold)]  # fmt: skip
+    """New Keras metrics of the logged scores of metrics.SCORES, at the threshold of the settings."""
+    return score_metrics.build(classes, settings.threshold)
 
 
 class Loop:
@@ -142,7 +138,7 @@ class Loop:
         return {m.name: m.result() for m in self.seen}
 
     def validate(self, data):
-        """{val_loss, val_dice, val_jaccard} of the network that is kept, over (images, masks) of a data set."""
+        """{val_loss, val_dice, …} of the network that is kept, over (images, masks) of a data set."""
         for metric in self.judgement:
             metric.reset_state()
         if "test" not in self.functions:

@@ -14,10 +14,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import config
+import metrics
 import pipeline
 from compute import devices
 from training import checkpoints, optimizers, steps
-from training.logger import HIGHER_IS_BETTER, Average, Recorder
+from training.logger import Average, Recorder
 from utils.errors import UserError
 from utils.memory import peak_memory
 
@@ -29,10 +30,15 @@ class Stopped(Exception):
     """The run was asked to stop, and has."""
 
 
+def score_columns():
+    """The columns of the log that hold scores of the validation images."""
+    return [f"val_{name}" for name in metrics.logged()]
+
+
 def callbacks(settings):
     """Keras's early stopping and plateau, as the settings want them."""
     name = "val_loss" if settings.monitor == "epoch" else settings.monitor
-    watch = {"monitor": name, "mode": "max" if HIGHER_IS_BETTER[name] else "min"}
+    watch = {"monitor": name, "mode": "max" if metrics.monitors()[name] else "min"}
     made = []
     if settings.patience:
         made.append(keras.callbacks.EarlyStopping(patience=settings.patience, **watch))
@@ -198,7 +204,7 @@ class Training:
         self.save()
         left = round(row["seconds"] * (self.settings.epochs - row["epoch"]))
         if devices.is_first():
-            names = [name for name in ("loss", "val_loss", "val_dice", "val_jaccard") if name in row]
+            names = [name for name in ("loss", "val_loss", *score_columns()) if name in row]
             scores = ", ".join(f"{name} {row[name]:.4f}" for name in names)
             end = f"{row['images_per_second']:.1f} images/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
             print(f"epoch {row['epoch']}/{self.settings.epochs}: {scores}; {end}", flush=True)
@@ -206,14 +212,14 @@ class Training:
     def summary(self, seconds):
         """The last line."""
         best = self.recorder.best()
+        scores = ", ".join(f"{name} {best[name]:.4f}" for name in ("val_loss", *score_columns()))
         speed = pd.Series([row["images_per_second"] for row in self.recorder.rows]).median()
         memory = f"{peak_memory() / 2**30:.1f} GiB"
         for gpu in tf.config.list_logical_devices("GPU"):
             peak = tf.config.experimental.get_memory_info(gpu.name.removeprefix("/device:"))["peak"]
             memory += f", {gpu.name.removeprefix('/device:')} {peak / 2**30:.1f} GiB"
         return (
-            f"best epoch {best['epoch']}: val_loss {best['val_loss']:.4f}, val_dice {best['val_dice']:.4f}, "
-            f"val_jaccard {best['val_jaccard']:.4f}; {seconds:.0f} s, {speed:.1f} images/s, peak memory {memory}\n"
+            f"best epoch {best['epoch']}: {scores}; {seconds:.0f} s, {speed:.1f} images/s, peak memory {memory}\n"
             f"next: python evaluate.py --run {self.settings.run} --split test"
         )
 

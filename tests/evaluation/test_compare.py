@@ -41,9 +41,9 @@ def test_paired_differences():
     result = json.loads(Path("output/compare_weak_strong/comparison.json").read_text())
     assert (result["data"], result["split"], result["images"]) == ("d", "test", 50)
     found = result["runs"]["strong"]["jaccard"]
-    assert found["score"] == pytest.approx(metrics.jaccard(two))
-    assert found["difference"] == pytest.approx(metrics.jaccard(two) - metrics.jaccard(one))
-    apart = metrics.jaccard(two, "none") - metrics.jaccard(one, "none")
+    assert found["score"] == pytest.approx(metrics.score("jaccard", two))
+    assert found["difference"] == pytest.approx(metrics.score("jaccard", two) - metrics.score("jaccard", one))
+    apart = metrics.score("jaccard", two, "none") - metrics.score("jaccard", one, "none")
     half = 1.96 * apart.std() / np.sqrt(50)  # of the differences, much less than of the scores
     low, high = found["difference_interval"]
     assert (low, high) == pytest.approx((apart.mean() - half, apart.mean() + half), abs=0.1 * half)
@@ -72,7 +72,9 @@ def test_attributes_are_compared_by_the_challenges_score_and_the_classes_mean():
         (folder / "metrics.json").write_text(json.dumps(settings))
     text = compare.compare(["few", "many"])
     found = json.loads(Path("output/compare_few_many/comparison.json").read_text())["runs"]
-    assert list(found["few"]) == ["challenge_jaccard", "macro_jaccard", "macro_dice", "pooled_jaccard"]
+    assert list(found["few"]) == [
+        "challenge_jaccard", "challenge_dice", "macro_jaccard", "macro_dice", "pooled_jaccard",
+    ]  # fmt: skip
     assert "many, Challenge Jaccard" in text
     for name, counts in runs.items():
         tp, union = counts.tp, counts.tp + counts.fp + counts.fn

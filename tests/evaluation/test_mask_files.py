@@ -61,7 +61,7 @@ def test_attributes_as_the_challenge_scores_them():
     for name in ATTRIBUTES:
         assert result["challenge"]["per_attribute"][name] == pytest.approx(official[name], abs=1e-12)
     assert "presence" not in result and "soft_dice" not in result["class_mean"]
-    assert "challenge Jaccard" in Path("output/theirs/performances.txt").read_text(encoding="utf-8")
+    assert "Challenge Jaccard" in Path("output/theirs/performances.txt").read_text(encoding="utf-8")
     assert list(result["classes"]) == list(ATTRIBUTES) and result["empty_masks"] == 5
 
 

@@ -51,7 +51,7 @@ def test_with_all_facts(run):
     assert "ISIC 2018 Task 1" in cells["set"][0] and "Codella" in cells["to be cited"][0]
     assert (cells["terms"], cells["images"]) == (["CC BY-NC 4.0"], ["2,194 train, 100 val"])
     assert (cells["rotation"], cells["flip"], cells["loss"]) == (["45"], ["yes"], ["wbce(weight=2.5)"])
-    assert cells["began with the weights of"] == ["other.keras"]
+    assert cells["initial weights from"] == ["other.keras"]
     assert cells["epoch that was kept"] == ["7, by val_loss"] and "zoom" not in cells  # as by default
     for part in (
         "`unet` of 2,162,129 parameters", "128 × 160 pixels", "best on the validation images: lesion 0.45",
@@ -69,7 +69,7 @@ def test_several_data_sets(run):
 def test_with_settings_alone(run):
     text = model_card.write(run).read_text(encoding="utf-8")
     assert "Not evaluated yet: `python evaluate.py --run r --split test`" in text
-    assert "Not known: run.json does not tell." in text and "Not a medical device" in text
+    assert "Not known: run.json does not say." in text and "Not a medical device" in text
     assert "light skin" not in text and "None" not in text
 
 
@@ -81,7 +81,9 @@ def test_data_of_an_older_run_come_from_its_arrays(run, tmp_path):
 
 def test_the_command(capsys, run):
     (run / "model.keras").touch()
-    model_card.main(["r"])
-    assert capsys.readouterr().out == "checkpoint_best/r/README.md\n"
+    for argv in (["--run", "r"], ["r"]):  # the second as before there was --run
+        (run / "README.md").unlink(missing_ok=True)
+        model_card.main(argv)
+        assert capsys.readouterr().out == "checkpoint_best/r/README.md\n" and (run / "README.md").is_file()
     with pytest.raises(SystemExit, match="error: no run 'gone'"):
-        model_card.main(["gone"])
+        model_card.main(["--run", "gone"])

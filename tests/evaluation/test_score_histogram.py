@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics
 
 from evaluation import score_histogram
-from metrics import ScoreHistogram
+from evaluation.score_histogram import ScoreHistogram
 
 PIXELS = 120_000
 

@@ -9,6 +9,7 @@ import pytest
 
 import metrics
 from evaluation import summary
+from evaluation.score_histogram import ScoreHistogram
 
 
 def random_masks(count=12, seed=0):
@@ -30,10 +31,10 @@ def test_intervals_hold_the_scores_of_redrawn_images():
     for draw in range(3):  # the same images, scored anew
         chosen = generator.integers(0, 60, 60)
         again = counts_of(truth[chosen], probabilities[chosen])
-        for name in summary.PER_IMAGE:
-            assert drawn["per_image"][name][draw] == pytest.approx(getattr(metrics, name)(again))
-        for name in summary.POOLED:
-            assert drawn["pooled"][name][draw] == pytest.approx(getattr(metrics, name)(again, "pooled"))
+        for name in metrics.of_kind("per_image"):
+            assert drawn["per_image"][name][draw] == pytest.approx(metrics.score(name, again))
+        for name in metrics.of_kind("pooled"):
+            assert drawn["pooled"][name][draw] == pytest.approx(metrics.score(name, again, "pooled"))
     result = summary.summarize(counts, None, ["lesion"])
     for kind in ("per_image", "pooled"):
         for name, (low, high) in result["intervals"][kind].items():
@@ -55,33 +56,34 @@ def test_classes_have_their_own_scores_and_the_mean_leaves_undefined_ones_out():
 
 def test_threshold_table_equals_scoring_at_each_threshold():
     truth, probabilities = random_masks()
-    histogram = metrics.ScoreHistogram()
+    histogram = ScoreHistogram()
     histogram.update(probabilities, truth)
     at = metrics.threshold_counts(truth, probabilities)
-    means = [[score(at, "image_per_class") for score in (metrics.jaccard, metrics.dice)]]
+    means = [[metrics.score(name, at, "image_per_class") for name in ("jaccard", "dice")]]
     means[0] += [field.mean(axis=0) / truth[0].size for field in (at.tp, at.fp, at.fn)]
     table = summary.threshold_table(means, [histogram], ["lesion"])
     assert table["threshold"].tolist() == [round(k / 100, 2) for k in range(1, 100)]
     for row in table.iloc[[4, 29, 49, 80]].itertuples():
         counts = counts_of(truth, probabilities, row.threshold)
-        assert row.per_image_jaccard == pytest.approx(metrics.jaccard(counts))
-        assert row.per_image_dice == pytest.approx(metrics.dice(counts))
-        assert row.pooled_jaccard == pytest.approx(metrics.jaccard(counts, "pooled"), abs=1e-3)
+        assert row.per_image_jaccard == pytest.approx(metrics.score("jaccard", counts))
+        assert row.per_image_dice == pytest.approx(metrics.score("dice", counts))
+        assert row.pooled_jaccard == pytest.approx(metrics.score("jaccard", counts, "pooled"), abs=1e-3)
         assert row.challenge_jaccard == pytest.approx(metrics.task2_scores(counts, ["a"])["overall"])
     best = summary.best_thresholds(table)
     assert best["measure"] == "per_image_jaccard"
     assert best["score"]["lesion"] == table["per_image_jaccard"].max()
-    assert metrics.jaccard(counts_of(truth, probabilities, best["best"]["lesion"])) == pytest.approx(
+    assert metrics.score("jaccard", counts_of(truth, probabilities, best["best"]["lesion"])) == pytest.approx(
         best["score"]["lesion"]
     )
 
 
 def test_a_class_without_a_true_pixel_has_no_best_threshold():
     probabilities = random_masks(3)[1]
-    histogram = metrics.ScoreHistogram()
+    histogram = ScoreHistogram()
     histogram.update(probabilities, np.zeros_like(probabilities))
     at = metrics.threshold_counts(np.zeros(probabilities.shape, np.uint8), probabilities)
-    rows = [metrics.jaccard(at, "image_per_class")] * 2 + [field.mean(axis=0) for field in (at.tp, at.fp, at.fn)]
+    rows = [metrics.score("jaccard", at, "image_per_class")] * 2
+    rows += [field.mean(axis=0) for field in (at.tp, at.fp, at.fn)]
     table = summary.threshold_table([rows, rows], [histogram] * 2, ["a", "b"])
     assert summary.best_thresholds(table)["best"] == {}
 

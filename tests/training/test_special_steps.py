@@ -14,13 +14,13 @@ import tensorflow as tf
 import config
 import model
 from loss import BCE, Dice
-from metrics import ImageDice
 from models.adstnet import AdSTNet, labels_from_mask
 from models.jaal_net import JAALNet, da_net
 from models.layers import conv_norm_relu, logits
 from models.training_step import Below
 from tests.conftest import disc
 from training import steps as training_steps
+from training.score_metrics import ImageScore
 
 SIZE = 16
 NAMES = ("adstnet", "jaal_net")
@@ -55,7 +55,8 @@ def data(network, batches=(4,), seed=0):
 
 def compiled(network, optimizer=None, **options):
     optimizer = optimizer or keras.optimizers.Adam(1e-3, epsilon=1e-3)
-    network.compile(optimizer=optimizer, loss=BCE(), weighted_metrics=[ImageDice()], jit_compile=False, **options)
+    dice = ImageScore("dice")
+    network.compile(optimizer=optimizer, loss=BCE(), weighted_metrics=[dice], jit_compile=False, **options)
     return network
 
 
@@ -98,7 +99,7 @@ def test_adstnet_loss_by_hand():
     names = ("core_loss", "edge_loss", "binary_loss", "backbone_loss")
     np.testing.assert_allclose([logs[name] for name in names], terms, rtol=1e-5)
     assert logs["loss"] == pytest.approx(np.dot((2, 0.5, 1, 3), terms), rel=1e-5)
-    dice = ImageDice()
+    dice = ImageScore("dice")
     dice.update_state(labels["mask"], maps["logits"])
     assert logs["dice"] == pytest.approx(float(dice.result()))
 
