@@ -5,7 +5,7 @@
     python predict.py folder/ --probabilities --threshold best      # also <name>_probability.png, 0 to 255
     python predict.py photo.jpg --run handed/on/model.keras         # or its folder, or checkpoint_best/RUN
 
-Any format OpenCV reads; a camera's EXIF orientation is honoured. Writes into `--out` (default: predictions/RUN_images/)
+Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--out` (default: predictions/RUN_images/)
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
     <name>_overlay.png         with --overlays: the image, the mask tinted and outlined (one a class)

@@ -63,13 +63,13 @@ def prepared_sizes(split):
     return dict(zip(split.ids, map(tuple, split.sizes.tolist()), strict=True))
 
 
-def image_sizes(place):
+def image_sizes(source):
     """{id: (height, width)} of the images in a folder or zip archive, from their headers."""
-    place = Path(place)
-    opened = archives.open_archive if place.suffix == ".zip" else archives.open_folder
-    files = opened(place.parent, place.stem if place.suffix == ".zip" else place.name)
+    source = Path(source)
+    opened = archives.open_archive if source.suffix == ".zip" else archives.open_folder
+    files = opened(source.parent, source.stem if source.suffix == ".zip" else source.name)
     if not files:
-        raise FileNotFoundError(f"{place}: no images there; name the folder or zip archive of the original images")
+        raise FileNotFoundError(f"{source}: no images there; name the folder or zip archive of the original images")
     sizes = in_order(lambda file: load_pairs.read(file, decode.header_size), files)
     bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
     return {file.stem: size for file, size in zip(files, bar, strict=True)}

@@ -161,23 +161,23 @@ def labels(given):
 
 def distribution(given):
     """How often each class is there in the splits of prepared data; prints a table, returns the picture's path."""
-    shares = {}
+    statistics = {}
     for name in read_meta(given.data)["counts"]:
         split = open_split(given.data, name)
         if split.masks is not None and len(split.ids):
-            shares[name] = class_shares(split.masks)
+            statistics[name] = class_shares(split.masks)
             classes = split.classes
-    if not shares:
+    if not statistics:
         raise UserError(f"{given.data}: no split has masks to count")
     rows = []
-    for name, each in shares.items():
+    for name, each in statistics.items():
         counts = [*zip(classes, each.having, each.pixels, strict=True), ("any", each.any, math.nan)]
         for label, images, pixels in counts:
             of_images = images / each.images
             row = {"split": name, "class": label, "images": images, "of images": of_images, "of pixels": pixels}
             rows.append(row)
     out = given.out or Path("output") / "distribution.png"
-    class_figures.distribution(shares, classes, out, f"Classes of {given.data}")
+    class_figures.distribution(statistics, classes, out, f"Classes of {given.data}")
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.2%}".format, na_rep=""))
     return out
 

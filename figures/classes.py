@@ -18,16 +18,16 @@ NONE = "0.85"  # light gray
 # === How often ===
 
 
-def distribution(shares: dict, classes: Sequence[str], path: str | Path, title: str = "") -> None:
+def distribution(statistics: dict, classes: Sequence[str], path: str | Path, title: str = "") -> None:
     """One row a split: which classes the masks are of, how many images have any, and how many pixels each class has.
 
-    shares: {split: datasets.class_statistics.Shares}.
+    statistics: {split: datasets.class_statistics.Shares}.
     """
-    figure = Figure(figsize=(12, 2.7 * len(shares) + 0.9), layout="constrained")
-    grid = figure.subplots(len(shares), 3, squeeze=False, width_ratios=(1, 1, 1.45))
+    figure = Figure(figsize=(12, 2.7 * len(statistics) + 0.9), layout="constrained")
+    grid = figure.subplots(len(statistics), 3, squeeze=False, width_ratios=(1, 1, 1.45))
     colors = [class_color(k) for k in range(len(classes))]
-    most = 100 * max(each.pixels.max() for each in shares.values())
-    for (masks, any_class, pixels), (split, each) in zip(grid, shares.items(), strict=True):
+    most = 100 * max(each.pixels.max() for each in statistics.values())
+    for (masks, any_class, pixels), (split, each) in zip(grid, statistics.items(), strict=True):
         _pie(masks, each.having, colors)
         _pie(any_class, [each.any, each.images - each.any], [SOME, NONE])
         masks.set_ylabel(f"{split}\n{each.images:,} images", fontsize=12, labelpad=10)
