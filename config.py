@@ -315,17 +315,17 @@ def _launch_parser():
 
 
 def _explain(message):
-    """The parser's message on one line, with the nearest setting for each unknown option in it."""
-    message = " ".join(message.split())
-    for word in re.findall(r"--([A-Za-z_]+)", message):
-        if word not in NAMES:
-            message += _nearest(word)
+    """The parser's message on one line, with the nearest right name for each unknown option in it."""
+    message = " ".join(message.split()).replace("_boolean_type", "true or false")
+    if "nrecognized arguments" in message:
+        message += "".join(_nearest(word) for word in re.findall(r"--([A-Za-z_]+)", message))
     return message
 
 
 def _nearest(word):
     """A question that names the setting nearest to a word, or nothing."""
-    near = ["learning_rate"] if word == "lr" else difflib.get_close_matches(word.lower(), NAMES, n=1)
+    names = [*NAMES, *(field.name for field in dataclasses.fields(Launch))]
+    near = ["learning_rate"] if word == "lr" else difflib.get_close_matches(word.lower(), names, n=1)
     return f" - did you mean {near[0]}?" if near else ""
 
 
