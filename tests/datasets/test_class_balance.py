@@ -27,15 +27,15 @@ def test_class_weights_by_hand(split):
         class_balance.class_weights(pipeline.subset(split, np.arange(8)))
 
 
-def test_draws_are_as_frequent_as_their_shares(split):
+def test_draws_are_as_frequent_as_their_probabilities(split):
     """Half evenly over 12 images; half over 3 classes, then over their 8, 2 and 1 images."""
-    shares = 0.5 / 12 + 0.5 / 3 * (SHOWN / [8, 2, 1]).sum(axis=1)
+    probabilities = 0.5 / 12 + 0.5 / 3 * (SHOWN / [8, 2, 1]).sum(axis=1)
     draws, totals = class_balance.Draws(split, 0.5), np.zeros(12)
     for epoch in range(300):
         counts = np.bincount(draws(np.arange(12), tf.constant([3, epoch], tf.int64)), minlength=12)
-        assert (np.abs(counts - 12 * shares) < 1).all()  # rounded up or down
+        assert (np.abs(counts - 12 * probabilities) < 1).all()  # rounded up or down
         totals += counts
-    np.testing.assert_allclose(totals / 300, 12 * shares, atol=0.1)
+    np.testing.assert_allclose(totals / 300, 12 * probabilities, atol=0.1)
     once = class_balance.Draws(split, 0.0)(np.arange(12)[::-1], tf.constant([3, 0], tf.int64))
     assert list(once) == list(range(12))[::-1]
 

@@ -154,7 +154,10 @@ def test_draws_are_keyed_by_name_and_step():
     names = [key((1, 2), name).numpy().tolist() for name in FIELDS]
     assert len(set(map(tuple, names))) == len(FIELDS)
     assert key((1, 2), "flip").numpy().tolist() != key((1, 3), "flip").numpy().tolist()
-    assert key((1, 2), "flip").numpy().tolist() == [7464880146280614444, 2600395861]  # for good: a change changes every run
+    assert key((1, 2), "flip").numpy().tolist() == [
+        7464880146280614444,
+        2600395861,
+    ]  # for good: a change changes every run
 
 
 def test_a_kind_that_is_none_is_refused():

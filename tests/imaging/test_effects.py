@@ -15,8 +15,8 @@ def test_hairs_are_thin_long_and_dark():
     layer, tint = layer.numpy(), tint.numpy()
     assert layer.shape == (32, 96, 128, 1) and tint.shape == (32, 1, 1, 3)
     assert layer.min() == 0 and 0.7 < layer.max() <= 0.95 and tint.max() < 100
-    shares = (layer > 0.3).mean(axis=(1, 2, 3))
-    assert 0.01 < shares.mean() < 0.15 and len(np.unique(shares)) > 20
+    covered = (layer > 0.3).mean(axis=(1, 2, 3))
+    assert 0.01 < covered.mean() < 0.15 and len(np.unique(covered)) > 20
     few = effects.strands(200, 64, 64, 1, (1, 2))[0].numpy()
     for mask in (few[..., 0] > 0.3).astype("uint8"):
         if mask.sum() > 20:

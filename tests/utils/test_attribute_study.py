@@ -61,7 +61,7 @@ def test_the_studys_keys_are_translated_and_printed(tmp_path, capsys):
 
 @pytest.mark.parametrize("scheduler", attribute_study.SCHEDULES)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adagrad"])
-def test_every_schedule_and_optimiser_has_a_counterpart(tmp_path, scheduler, optimizer):
+def test_every_schedule_and_optimizer_has_a_counterpart(tmp_path, scheduler, optimizer):
     settings, _ = imported(tmp_path, scheduler=scheduler, optimizer=optimizer, model="unet", load="exp_0")
     assert settings.optimizer == optimizer and settings.model == "attributes_unet" and settings.weights is None
     assert settings.schedule == ("constant" if scheduler in ("none", "reduce_lr") else scheduler)
@@ -93,7 +93,10 @@ def test_the_run_to_begin_with_is_kept(tmp_path):
         ({"lr": "small"}, ["lr: small has no counterpart; expected a number"]),
         ({"load": "MODEL.pth"}, ["load: MODEL.pth has no counterpart", "model.py import"]),
         ({"val": 0}, ["validation_fraction is 0"]),
-        ({"learning_rate": 1e-3}, ["exp_1.yaml is not in the keys of the attribute study"]),  # a file of both is neither
+        (
+            {"learning_rate": 1e-3},
+            ["exp_1.yaml is not in the keys of the attribute study"],
+        ),  # a file of both is neither
     ],
 )
 def test_a_value_without_counterpart_is_named(tmp_path, changes, words):
