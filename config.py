@@ -14,7 +14,6 @@ import dataclasses
 import difflib
 import os
 import re
-import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import yaml
 from imaging import normalization
 from imaging.augmentations import Augmentations
 from utils import attribute_study, errors
+from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
 from utils.settings import check, default_of, setting
@@ -241,7 +241,7 @@ def parse(argv: list[str] | None = None) -> tuple[Settings, Launch]:
         SystemExit: after printing what does not fit and, for a name, the nearest right one.
     """
     try:
-        files, rest = _config_files(sys.argv[1:] if argv is None else argv)
+        files, rest = _config_files(snake_case(argv))
         parser = _launch_parser()
         given = parser.get_defaults()
         for file in files:
@@ -341,22 +341,20 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read_yaml(file):
+def _read_yaml(file, remedy):
     """The dictionary in a YAML file.
 
     Raises:
-        UserError: there is none, or a text in it would be something else without quotes.
+        UserError: it holds none, and the message ends with the remedy; or a text in it must be put in quotes.
     """
-    try:
-        source = Path(file).expanduser().read_text(encoding="utf-8")
+    if not Path(file).is_file():
+        raise UserError(f"{file} does not exist: name a YAML file of settings")
+    with errors.unreadable(file, remedy):
+        source = Path(file).read_text(encoding="utf-8")
         content = yaml.load(source, _Loader) or {}
-        written = yaml.load(source, yaml.BaseLoader) or {}  # every value as the text that stands there
-    except FileNotFoundError:
-        raise UserError(f"{file} does not exist: name a YAML file of settings") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: expected lines such as `epochs: 50`, found {content!r}")
+        written = yaml.load(source, yaml.BaseLoader)  # every value as the text that stands there
+        if not isinstance(content, dict):
+            raise TypeError("expected lines such as `epochs: 50`")
     for field in FIELDS:
         value = content.get(field.name)
         if field.type in (str, str | None) and not isinstance(value, str | None):
@@ -373,7 +371,7 @@ def _read_config(file, parser):
     Raises:
         UserError: no such file, or a name in it that is none.
     """
-    content = _read_yaml(file)
+    content = _read_yaml(file, "correct it")
     if theirs := attribute_study.own_keys(content):
         raise UserError(
             f"{file} is in the keys of the ISIC 2018 attribute study ({', '.join(theirs)}): "
@@ -383,7 +381,7 @@ def _read_config(file, parser):
     for name, same in REMOVED.items():
         if values.pop(name, same) != same:
             raise UserError(f"{file}: {name} is no longer a setting: leave it out")
-    _check_names(values, parser.get_defaults().as_dict(), file)
+    _check_names(values, parser.get_defaults().as_dict(), file, "leave it out")
     return values
 
 
@@ -392,10 +390,10 @@ def _renamed(values):
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
-def _check_names(values, known, origin):
+def _check_names(values, known, origin, remedy):
     for name in values:
         if name not in known:
-            raise UserError(f"{origin}: there is no setting '{name}'{_nearest(str(name))}")
+            raise UserError(f"{origin}: there is no setting '{name}'{_nearest(str(name)) or f': {remedy}'}")
 
 
 def save(settings: Settings, path: str | Path) -> None:
@@ -412,7 +410,7 @@ def load(path: str | Path) -> Settings:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no settings file '{path}': name a run that train.py has written")
-    return of_run(_read_yaml(path), path)
+    return of_run(_read_yaml(path, "copy it again, or train the run again"), path)
 
 
 def of_run(values: dict, origin: str | Path) -> Settings:
@@ -428,7 +426,7 @@ def of_run(values: dict, origin: str | Path) -> Settings:
         UserError: a setting is unknown or mistyped.
     """
     values = {name: value for name, value in _renamed(values).items() if name not in REMOVED}
-    _check_names(values, NAMES, origin)
+    _check_names(values, NAMES, origin, "use the version of the program that made it")
     try:
         return Settings(**_settings_parser().parse_object(values).as_dict())
     except (argparse.ArgumentError, UserError) as error:
@@ -453,7 +451,7 @@ def import_study(source: str | Path, out: str | Path) -> None:
     """
     if Path(out).resolve() == Path(source).resolve():
         raise UserError(f"--out {out} is the file itself: name another one")
-    content = _read_yaml(source)
+    content = _read_yaml(source, "correct it")
     if not attribute_study.own_keys(content):
         raise UserError(f"{source} is not in the keys of the attribute study ({', '.join(attribute_study.KEYS)})")
     values, lines = attribute_study.translate(content)
@@ -474,7 +472,7 @@ def main(argv=None):
     importer = commands.add_parser("import", help="make a configuration from one of the ISIC 2018 attribute study")
     importer.add_argument("file", help="YAML file in the study's keys")
     importer.add_argument("--out", required=True, help="YAML file to write")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(snake_case(argv))
     if args.command:
         import_study(args.file, args.out)
     else:

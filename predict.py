@@ -43,18 +43,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from tqdm import tqdm
 
-<<<<<<< HEAD
 from imaging import files, mask_files, mask_shape, overlays
 from inference import arguments
 from inference.predictor import Predictor, load_predictor
-=======
-import model
-import runs
-from datasets.isic2018 import ATTRIBUTES
-from datasets.preparation.command_line import positive
-from imaging import files, hair_removal, mask_files, mask_shape, normalization
-from inference import probabilities as inference_probabilities
->>>>>>> 421420f (An augmentation is one function: setting, help, range, order, seed and preview stand together; mosaics go)
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
@@ -64,81 +55,6 @@ from utils.threads import in_order
 COLUMNS = ["image", "class", "height", "width", *mask_shape.COLUMNS]
 
 
-<<<<<<< HEAD
-=======
-def load_predictor(run=None, threshold=None, tta=None, clean=None):
-    """A trained run as a function of images, see Predictor."""
-    return Predictor(run, threshold, tta, clean)
-
-
-class Predictor:
-    """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
-
-    run: name of a run, None for the newest; or the path of its folder, or of its `.keras` file, which has all it takes
-    inside and may be alone. threshold: a number, "best" or "challenge", as found on validation. threshold, tta, clean:
-    None for the run's own. FileNotFoundError: no such run; the message lists those there are.
-
-    Attributes: name; file, of the network; settings; classes, names of the masks; thresholds, one a class;
-    size (H, W) that the network sees; network.
-    """
-
-    def __init__(self, run=None, threshold=None, tta=None, clean=None):
-        self.file = Path(run) if Path(run or "").suffix == ".keras" else runs.find(run) / "model.keras"
-        in_folder = (self.file.parent / "settings.yaml").is_file()
-        place = self.file.parent if in_folder else self.file
-        self.name = place.name if in_folder else place.stem  # a run may be named v1.2
-        self.network = model.load(self.file)
-        changes = {name: value for name, value in {"tta": tta, "clean": clean}.items() if value is not None}
-        self.settings = dataclasses.replace(runs.settings(place), **changes)
-        self.size = self.network.input_shape[1:3]
-        facts = runs.facts(place)
-        self.classes = facts.get("classes") or usual_classes(self.network.output_shape[-1])
-        wanted = self.settings.threshold if threshold is None else threshold
-        self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
-        self._probabilities = inference_probabilities.predictor(
-            self.network, self.settings.tta, self.settings.precision
-        )
-
-    def fit(self, image):
-        """uint8 (h, w, 3) RGB of any size → that of the network, without hairs if the run was trained so."""
-        image = files.shrink(image, self.size)
-        return hair_removal.remove(image) if self.settings.remove_hair else image
-
-    def pixels(self, images):
-        """uint8 (B, H, W, 3), as `fit` gives them → what the network wants to see, float32 (B, H, W, channels)."""
-        return np.asarray(normalization.normalize(images, self.settings.normalize))
-
-    def probabilities(self, images):
-        """uint8 (B, H, W, 3), as `fit` gives them → float32 (B, H, W, classes)."""
-        return self._probabilities(self.pixels(images))
-
-    def enlarge(self, probabilities, size):
-        """Probabilities (h, w, classes) at another size, (H, W): float32 (H, W, classes), and bool masks likewise."""
-        resized = inference_probabilities.resize(probabilities, size)
-        masks = resized >= np.float32(self.thresholds)
-        return resized, inference_probabilities.largest_parts(masks) if self.settings.clean else masks
-
-    def mask(self, probabilities, k, size):
-        """The mask of class number k alone, bool (H, W), from probabilities (h, w, classes); as `enlarge` makes it."""
-        mask = inference_probabilities.resize(probabilities[..., k : k + 1], size)[..., 0] >= np.float32(
-            self.thresholds[k]
-        )
-        return inference_probabilities.largest_part(mask) if self.settings.clean else mask
-
-    def __call__(self, image):
-        """uint8 (H, W, 3) RGB → bool masks (H, W, classes), float32 probabilities of the same shape."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
-        probabilities, masks = self.enlarge(self.probabilities(self.fit(image)[None])[0], image.shape[:2])
-        return masks, probabilities
-
-
-def usual_classes(count):
-    """Names of the masks of a run that has not noted them."""
-    return {1: ["lesion"], 5: list(ATTRIBUTES)}.get(count, [f"class{k}" for k in range(count)])
-
-
->>>>>>> 421420f (An augmentation is one function: setting, help, range, order, seed and preview stand together; mosaics go)
 # === Writing ===
 
 

@@ -66,19 +66,8 @@ def find(run: str | Path | None = None) -> Path:
     return BEST / run
 
 
-<<<<<<< HEAD
 def name_of(run: str | Path) -> str:
     """The name of a run, under which its files lie in output/ and predictions/; of RUN, its folder, or its file.
-=======
-def settings(place):
-    """The Settings of a run, from its folder or from a sealed network file."""
-    if not Path(place).is_file():
-        return config.load(Path(place, "settings.yaml"))
-    try:
-        return config.of_run(_sealed(place)["settings"], place)
-    except UserError as problem:  # a setting that this program does not know
-        raise UserError(f"{problem}; use the version of the program that made it") from None
->>>>>>> 421420f (An augmentation is one function: setting, help, range, order, seed and preview stand together; mosaics go)
 
     The run need not be in checkpoint_best/: ensembles and the mask files of other tools are only there.
     """
@@ -117,7 +106,7 @@ def settings(run: str | Path) -> config.Settings:
     if not sealed:
         raise UserError(f"{run} has no settings inside; put the settings.yaml of its run beside it")
     with errors.unreadable(run, "use the version of the program that made it, or copy the file again"):
-        return config.Settings(**sealed["settings"])
+        return config.of_run(sealed["settings"], run)
 
 
 def facts(run: str | Path) -> dict[str, Any]:

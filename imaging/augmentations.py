@@ -24,6 +24,7 @@ import dataclasses
 import itertools
 import math
 import zlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -193,7 +194,7 @@ def cutmix(images, alpha, seed):
 
 # === All of them ===
 
-Augmentations = dataclasses.make_dataclass("Augmentations", _entries)
+Augmentations: Any = dataclasses.make_dataclass("Augmentations", _entries)
 Augmentations.__doc__ = "The settings of all augmentations, what is drawn anew for every image and epoch."
 FIELDS = dataclasses.fields(Augmentations)
 

@@ -55,6 +55,7 @@ def test_the_command_line_wins_wherever_it_stands(tmp_path):
         (["--flip", "false"], False),
         (["--flip=true"], True),
         (["--flip", "--epochs", "3"], True),
+        (["--no-flip"], False),
     ],
 )
 def test_a_setting_that_is_on_or_off(tmp_path, argv, flip):
@@ -78,8 +79,8 @@ def test_a_text_that_yaml_reads_as_something_else(tmp_path, text):
     [
         ("epochs:\n", ["epochs has no value"]),
         ("epochs: many\n", ["epochs", "int", "many"]),
-        ("- epochs\n", ["mine.yaml: expected lines such as `epochs: 50`"]),
-        ("epochs: [\n", ["mine.yaml cannot be read as YAML"]),
+        ("- epochs\n", ["mine.yaml cannot be read", "expected lines such as `epochs: 50`"]),
+        ("epochs: [\n", ["mine.yaml cannot be read", "correct it"]),
         ("lr: 1e-3\nepochs: 3\n", ["attribute study (lr)", "python config.py import", "--out mine.yaml"]),
         ("mosaic: 0.25\n", ["mine.yaml: mosaic is no longer a setting: leave it out"]),
         ("rotation: .nan\n", ["rotation is nan, expected 0 to 180"]),
