@@ -1,186 +1,199 @@
 """All settings of a run in one dataclass; their defaults are AS-Net as published.
 
-Values come from three places, each overriding the one before: the defaults below, a YAML file (`--config FILE`), the
-command line (`--learning_rate 1e-3`, `--options.width 16`). A name or a value that does not fit is refused with the
-nearest right name. The resolved settings are saved beside every checkpoint and read back by `evaluate.py`.
+    python config.py                                           # every setting, its default, range and meaning
+    python config.py import THEIRS.yaml --out mine.yaml        # a configuration of the ISIC 2018 attribute study
+
+Values come from three sources, each overriding the one before: the defaults below, YAML files (`--config FILE`), the
+command line (`--learning_rate 1e-3`, `--options.width 16`, `--flip`, `--no_flip`). A name or a value that does not fit
+is refused with the nearest right name. The resolved settings are saved beside every checkpoint and read back by
+`evaluate.py`; what a former version of the program called otherwise, or no longer has, is in RENAMED and REMOVED.
 """
 
 import argparse
 import dataclasses
 import difflib
+import os
 import re
-import sys
-from dataclasses import dataclass, field
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jsonargparse
 import yaml
 
 import metrics
-from utils import study_settings
+from imaging import normalization
+from imaging.augmentations import Augmentations
+from utils import attribute_study, errors
+from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
+from utils.settings import check, default_of, setting
 
-jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+RENAMED = {"validation_share": "validation_fraction"}  # former name: name
+REMOVED = {"mosaic": 0}  # name: the value of it that means what this version always does
+
+
+# === Settings ===
 
 
 @dataclass
-class Settings:
-    """Everything that decides what a run computes. Lengths are pixels, angles degrees, unless said otherwise."""
+class TrainingSettings:
+    """What is trained, on what, and how."""
 
-    run: str = ""
-    """name of the run, also of its folders; default: the configuration file's name, else the network's"""
-    data: str = "dataset_isic18"
-    """folder of prepared arrays, or tfds:FOLDER/NAME@HEIGHTxWIDTH for records (datasets/records.py)"""
+    run: str = setting(
+        "", "name of the run, also of its folders; default: the configuration file's name, else the network's"
+    )
+    data: str = setting(
+        "dataset_isic18",
+        "folder of prepared arrays, or tfds:FOLDER/NAME@HEIGHTxWIDTH for records (datasets/tfds_records.py)",
+    )
 
     # --- network
-    model: str = "as_net"
-    """network of the registry; `python model.py` lists them"""
-    options: dict[str, Any] = field(default_factory=dict)
-    """options of the network, such as {width: 16, depth: 4}"""
-    weights: str | None = None
-    """pretrained weights of the encoder: imagenet, none, or a file; default: the network's own choice"""
-    normalize: Literal["unit", "gamma", "minmax", "minmax_edges", "standardize"] | None = None
-    """what is done to the pixels; default: what the network was published with"""
+    model: str = setting("as_net", "network of the registry; `python model.py` lists them")
+    options: dict[str, Any] = setting({}, "options of the network, such as {width: 16, depth: 4}")
+    weights: str | None = setting(
+        None, "pretrained weights of the encoder: imagenet, none, or a file; default: the network's own choice"
+    )
+    normalize: Literal[*normalization.KINDS] | None = setting(
+        None, "what the network's input is made of the pixels; default: what the network was published with"
+    )
 
-    # --- objective and optimiser
-    loss: str = "wbce(weight=2.5)"
-    """sum of losses, such as `bce + 0.5*dice`"""
-    class_weights: list[float] | Literal["balanced"] | None = None
-    """weights of the classes in all losses that take some and name none of their own: a list, or balanced: how many
-    times rarer than the commonest class each is, by training images that show it"""
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = "adam"
-    """adam, adamw with decoupled weight decay, sgd, rmsprop (its mean of squares keeps 0.99) or adagrad"""
-    beta_1: float = 0.9
-    """how much of its mean of gradients Adam keeps from step to step"""
-    momentum: float = 0.0
-    """how much of its last update sgd or rmsprop adds to the next"""
-    epsilon: float = 1e-7
-    """least divisor of adam, adamw, rmsprop and adagrad; PyTorch's is 1e-8, for adagrad 1e-10"""
-    learning_rate: float = 1e-4
-    """the rate, or the highest rate of the schedule"""
-    weight_decay: float = 0.0
-    """decoupled in adamw; in the others so many times each weight is added to its gradient, as PyTorch does"""
-    schedule: Literal["constant", "cosine", "cosine_restart", "step", "exp", "onecycle"] = "constant"
-    """cosine falls to `final_rate` at the end of the last epoch; cosine_restart falls so again and again, each time
-    twice as long; step and exp multiply by `decay`; onecycle rises from 1/25 over 30 % of the updates and falls"""
-    period: int = 0
-    """epochs in which cosine falls, epoch by epoch (0: all, update by update), of cosine_restart's first fall, and
-    between two lowerings of step (0: 10)"""
-    decay: float = 0.0
-    """what step (0: 0.1) and, after every epoch, exp (0: 0.95) multiply the rate by"""
-    final_rate: float = 0.0
-    """the last rate of cosine and cosine_restart"""
-    warmup_steps: int = 0
-    """steps over which the rate first rises from 0 (cosine)"""
-    ema: float = 0.0
-    """momentum per step of a moving average of the weights, which is validated and kept as the best; 0: none"""
-    clip: float = 0.0
-    """largest norm of all gradients of a step together; 0: not limited"""
-    initializer: Literal["none", "xavier", "kaiming", "orthogonal", "normal"] = "none"
-    """how kernels begin that no pretrained encoder brings, all from normal distributions (normal: of deviation 0.02);
-    none: each as its network was published"""
-    freeze_epochs: int = 0
-    """first epochs in which the encoder stays as it is; after them all learns, with a fresh optimiser and schedule"""
-    unfreeze_factor: float = 0.1
-    """what the rates are multiplied by after `freeze_epochs`"""
-    epochs: int = 50
-    """passes over the training images"""
-    rare: float = 0.0
-    """share of an epoch's draws that is spread evenly over the classes and then over the images that show them; the
-    rest is spread evenly over all images, and 0 takes each image once"""
-    batch_size: int = 16
-    """images a step, over all devices together"""
-    accumulate: int = 1
-    """steps whose gradients make one update, as one step on so many times the images would"""
-    patience: int = 0
-    """stop after so many validated epochs without a better `monitor`; 0: never"""
-    plateau: int = 0
-    """lower the rate after so many validated epochs without a better `monitor`; 0: never"""
-    plateau_factor: float = 0.5
-    """what the rate is multiplied by then"""
-    sync_batch_norm: bool = False
-    """batch norms over the images of all devices, instead of each device's own"""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """number format of the products; weights, losses and metrics stay float32. auto: bfloat16 on CPUs that know it"""
-    seed: int = 0
-    """decides every random choice: weights, order of the images, augmentation"""
-    validation_share: float = 0.1
-    """share of the training images to validate on where the data have no val split"""
+    # --- objective and optimizer
+    loss: str = setting("wbce(weight=2.5)", "sum of losses, such as `bce + 0.5*dice`")
+    class_weights: list[float] | Literal["balanced"] | None = setting(
+        None,
+        "weights of the classes in all losses that take some and name none of their own: a list, or balanced: how many "
+        "times rarer than the commonest class each is, by training images that show it",
+    )
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = setting(
+        "adam", "adam, adamw with decoupled weight decay, sgd, rmsprop (decay rate 0.99 of its squares) or adagrad"
+    )
+    beta_1: float = setting(0.9, "first-moment decay rate of adam and adamw", 0, 0.9999)
+    momentum: float = setting(
+        0.0, "fraction of the last update that is added to the next", 0, 0.9999, only=("optimizer", ("sgd", "rmsprop"))
+    )
+    epsilon: float = setting(
+        1e-7,
+        "denominator term (epsilon) of adam, adamw, rmsprop and adagrad; PyTorch's is 1e-8, for adagrad 1e-10",
+        1e-12,
+        1,
+    )
+    learning_rate: float = setting(1e-4, "the rate, or the highest rate of the schedule", 0, 10)
+    weight_decay: float = setting(
+        0.0,
+        "decoupled in adamw; in the others so many times each weight is added to its gradient, as PyTorch does",
+        0,
+        1,
+    )
+    schedule: Literal["constant", "cosine", "cosine_restart", "step", "exp", "onecycle"] = setting(
+        "constant",
+        "cosine falls to `final_rate` at the end of the last epoch; cosine_restart falls so again and again, each time "
+        "twice as long; step and exp multiply by `decay`; onecycle rises from 1/25 over 30 % of the updates and falls",
+    )
+    period: int = setting(
+        0,
+        "epochs in which cosine falls, epoch by epoch (0: all, update by update), of cosine_restart's first fall, and "
+        "between two lowerings of step (0: 10)",
+        0,
+        10**6,
+        only=("schedule", ("cosine", "cosine_restart", "step")),
+    )
+    decay: float = setting(
+        0.0,
+        "what step (0: 0.1) and, after every epoch, exp (0: 0.95) multiply the rate by",
+        0,
+        1,
+        only=("schedule", ("step", "exp")),
+    )
+    final_rate: float = setting(0.0, "the last rate", 0, 10, only=("schedule", ("cosine", "cosine_restart")))
+    warmup_steps: int = setting(
+        0, "steps over which the rate first rises from 0", 0, 10**9, only=("schedule", ("cosine",))
+    )
+    ema: float = setting(
+        0.0,
+        "momentum per step of a moving average of the weights, which is validated and kept as the best; 0: none",
+        0,
+        0.99999,
+    )
+    clip: float = setting(0.0, "largest norm of all gradients of a step together; 0: not limited", 0, 10**6)
+    initializer: Literal["none", "xavier", "kaiming", "orthogonal", "normal"] = setting(
+        "none",
+        "how kernels begin that no pretrained encoder brings, all from normal distributions (normal: of standard "
+        "deviation 0.02); none: each as its network was published",
+    )
+    freeze_epochs: int = setting(
+        0,
+        "first epochs in which the encoder stays as it is; after them all learns, with a fresh optimizer and schedule",
+        0,
+        10**6,
+    )
+    unfreeze_factor: float = setting(0.1, "what the rates are multiplied by after `freeze_epochs`", 0, 1)
+    epochs: int = setting(50, "passes over the training images", 1, 10**6)
+    rare: float = setting(
+        0.0,
+        "fraction of class-balanced samples: of an epoch's draws, so many are spread evenly over the classes and then "
+        "over the images that show them, the rest evenly over all images; 0 takes each image once",
+        0,
+        1,
+    )
+    batch_size: int = setting(16, "images a step, over all devices together", 1, 10**6)
+    accumulate: int = setting(
+        1, "steps whose gradients make one update, as one step on so many times the images would", 1, 10**4
+    )
+    patience: int = setting(0, "stop after so many validated epochs without a better `monitor`; 0: never", 0, 10**6)
+    plateau: int = setting(
+        0, "lower the rate after so many validated epochs without a better `monitor`; 0: never", 0, 10**6
+    )
+    plateau_factor: float = setting(0.5, "what the rate is multiplied by then", 0.01, 0.99)
+    sync_batch_norm: bool = setting(False, "batch norms over the images of all devices, instead of each device's own")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto",
+        "number format of the products; weights, losses and metrics stay float32. auto: bfloat16 on CPUs that know it",
+    )
+    seed: int = setting(0, "decides every random choice: weights, order of the images, augmentation")
+    validation_fraction: float = setting(
+        0.1, "fraction of the training images to validate on where the data have no val split", 0.01, 0.9
+    )
 
     # --- preprocessing, the same in training, evaluation and prediction
-    remove_hair: bool = False
-    """take dark hairs out of the images (imaging/hair_removal.py)"""
+    remove_hair: bool = setting(False, "take dark hairs out of the images (imaging/hair_removal.py)")
 
-    # --- augmentation, drawn anew for every image and epoch
-    flip: bool = False
-    """mirror left to right, half of the time"""
-    turn: bool = False
-    """turn by a multiple of 90 degrees (180 where the image is not square)"""
-    rotation: float = 0.0
-    """rotate by up to this many degrees either way"""
-    zoom: float = 0.0
-    """scale by a factor between 1 - zoom and 1 + zoom"""
-    shift: float = 0.0
-    """move by up to this share of the height and of the width"""
-    shear: float = 0.0
-    """slant by up to this many degrees either way"""
-    elastic: float = 0.0
-    """bend smoothly, each part of the image by up to this share of the shorter side"""
-    brightness: float = 0.0
-    """add up to this share of the value range"""
-    contrast: float = 0.0
-    """scale the distance from the mean colour by a factor between 1 - contrast and 1 + contrast"""
-    saturation: float = 0.0
-    """scale the distance from grey by a factor between 1 - saturation and 1 + saturation"""
-    hue: float = 0.0
-    """turn the hue by up to this many degrees either way"""
-    color_constancy: float = 0.0
-    """share of the images from which the colour of the lamp is taken out (shades of grey)"""
-    hair: int = 0
-    """draw up to this many dark hairs"""
-    blur: float = 0.0
-    """blur by a Gaussian whose deviation is up to this many pixels"""
-    jpeg: int = 0
-    """compress as a JPEG, its quality (0 to 100) lowered by up to this much"""
-    cutout: float = 0.0
-    """blacken a box of up to this share of the height and of the width; nothing of the mask is left there"""
-    mixup: float = 0.0
-    """blend with the next image of the batch, masks too (they become soft), weights of Beta(mixup, mixup); 0: never"""
-    cutmix: float = 0.0
-    """paste a box of the next image of the batch, its mask too, areas of Beta(cutmix, cutmix); 0: never"""
 
-    mosaic: float = 0.0
-    """share of the epochs, the first ones, in which each image is made of four of half the size: they see four times
-    as many images"""
+@dataclass
+class Settings(Augmentations, TrainingSettings):
+    """Everything that decides what a run computes: how it is trained, the augmentations, what is measured and kept.
 
-    # --- what is measured and kept
-    threshold: float = 0.5
-    """probability from which a pixel counts as lesion"""
-    tta: bool = False
-    """average the probabilities over mirrored and turned copies of the image (8, or 4 where it is not square)"""
-    clean: bool = False
-    """keep the largest part of each predicted mask and fill its holes"""
-    evaluate_every: int = 1
-    """epochs between two validations; the last epoch is always validated"""
-    monitor: Literal[tuple(metrics.monitors())] = "val_loss"  # those of metrics.SCORES that are logged
-    """decides which epoch is kept as the best; epoch: the last, whatever its scores"""
+    Lengths are pixels, angles degrees, unless said otherwise. The order of the fields is that of Python: those of
+    TrainingSettings, of Augmentations (imaging/augmentations.py), then these.
+    """
+
+    threshold: float = setting(0.5, "probability from which a pixel counts as lesion", 0, 1)
+    tta: bool = setting(
+        False,
+        "test-time augmentation: the mean probabilities of mirrored and turned copies (8, or 4 where it is not square)",
+    )
+    clean: bool = setting(False, "keep the largest connected component of each predicted mask and fill its holes")
+    evaluate_every: int = setting(1, "epochs between two validations; the last epoch is always validated", 1, 10**6)
+    monitor: Literal[*metrics.monitors()] = setting(
+        "val_loss", "decides which epoch is kept as the best; epoch: the last, whatever its scores"
+    )
 
     def __post_init__(self):
+        check(self)
+        self.data = _expanded(self.data)
+        self._check_together()
+
+    def _check_together(self):
+        """UserError where settings do not go together."""
         if self.run and not re.fullmatch(r"\w[\w.-]*", self.run):
             raise UserError(f"run '{self.run}': a run's name is made of letters, digits, '_', '-' and '.'")
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"{name} is {value}, expected {low} to {high}")
         if self.mixup and "lovasz" in self.loss:
             raise UserError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
-        for name, (which, kinds) in _ONLY.items():
-            if getattr(self, name) and getattr(self, which) not in kinds:
-                raise UserError(f"{name} is that of {which} {' and '.join(kinds)}")
         if self.warmup_steps and self.period:
-            raise UserError("warmup_steps is that of schedule cosine without period")
+            raise UserError("warmup_steps is only for schedule cosine without period")
         if self.freeze_epochs >= self.epochs:
             raise UserError(f"freeze_epochs {self.freeze_epochs}: expected fewer than the {self.epochs} epochs")
         if self.freeze_epochs and self.options.get("freeze_encoder"):
@@ -191,26 +204,13 @@ class Settings:
             raise UserError(f"plateau lowers a constant rate, schedule {self.schedule} lowers it already: use one")
 
 
-_RANGES = [  # setting, smallest, largest
-    ("momentum", 0, 0.9999), ("epsilon", 1e-12, 1), ("period", 0, 10**6), ("decay", 0, 1), ("rare", 0, 1),
-    ("freeze_epochs", 0, 10**6), ("unfreeze_factor", 0, 1), ("evaluate_every", 1, 10**6),
-    ("learning_rate", 0, 10), ("final_rate", 0, 10), ("weight_decay", 0, 1), ("beta_1", 0, 0.9999),
-    ("warmup_steps", 0, 10**9), ("ema", 0, 0.99999),
-    ("clip", 0, 10**6), ("accumulate", 1, 10**4), ("patience", 0, 10**6), ("plateau", 0, 10**6),
-    ("plateau_factor", 0.01, 0.99), ("validation_share", 0.01, 0.9),
-    ("epochs", 1, 10**6), ("batch_size", 1, 10**6), ("rotation", 0, 180), ("zoom", 0, 0.9), ("shift", 0, 0.5),
-    ("shear", 0, 60), ("elastic", 0, 0.09), ("color_constancy", 0, 1), ("hair", 0, 100), ("blur", 0, 20),
-    ("jpeg", 0, 99), ("cutout", 0, 1), ("mixup", 0, 10), ("cutmix", 0, 10), ("mosaic", 0, 1),
-    ("brightness", 0, 1), ("contrast", 0, 1), ("saturation", 0, 1), ("hue", 0, 180), ("threshold", 0, 1),
-]  # fmt: skip
-_ONLY = {  # settings that belong to certain values of another
-    "warmup_steps": ("schedule", ("cosine",)),
-    "final_rate": ("schedule", ("cosine", "cosine_restart")),
-    "period": ("schedule", ("cosine", "cosine_restart", "step")),
-    "decay": ("schedule", ("step", "exp")),
-    "momentum": ("optimizer", ("sgd", "rmsprop")),
-}
-NAMES = [f.name for f in dataclasses.fields(Settings)]
+FIELDS = dataclasses.fields(Settings)
+NAMES = [field.name for field in FIELDS]
+
+
+def _expanded(address):
+    """An address of data, a folder or tfds:FOLDER/…, with the home folder in place of a leading ~."""
+    return re.sub(r"^(tfds:)?~(?=/|$)", lambda found: (found[1] or "") + str(Path.home()), address)
 
 
 @dataclass
@@ -227,35 +227,84 @@ class Launch:
     deterministic: bool = False
 
 
-def parse(argv=None):
+# === The command line ===
+
+
+def parse(argv: list[str] | None = None) -> tuple[Settings, Launch]:
     """Settings from a command line such as `["--config", "configs/demo.yaml", "--epochs", "3"]`.
 
+    What stands on the command line itself overrides the files of `--config`, wherever these stand.
+
     Returns:
-        (Settings, Launch): what the run computes, and how it is started.
+        what the run computes, and how it is started.
 
     Raises:
         SystemExit: after printing what does not fit and, for a name, the nearest right one.
     """
-    parser = _parser()
-    parser.add_argument("--config", action="config", help="YAML file of settings, or of the attribute study's keys")
-    parser.add_argument("--backbone", metavar="NAME", help="network under the head of adstnet: --options.backbone NAME")
-    _add_launch(parser)
     try:
-        given = parser.parse_args(study_settings.translated(sys.argv[1:] if argv is None else argv)).as_dict()
-        files, backbone = given.pop("config"), given.pop("backbone")
-        given["options"] |= {"backbone": backbone} if backbone else {}
-        launch = Launch(**{f.name: given.pop(f.name) for f in dataclasses.fields(Launch)})
-        given["run"] = given["run"] or (Path(str(files[-1])).stem if files else given["model"])
-        return Settings(**given), launch
+        files, rest = _config_files(snake_case(argv))
+        parser = _launch_parser()
+        given = parser.get_defaults()
+        for file in files:
+            given = parser.parse_object(_read_config(file, parser), given)
+        given = parser.parse_args(rest, namespace=given).as_dict()
+        return _settings_and_launch(given, files)
     except (argparse.ArgumentError, UserError) as error:
         raise SystemExit(f"error: {_explain(str(error))}") from None
 
 
-def _add_launch(parser):
-    """The arguments of a Launch."""
+def _config_files(argv):
+    """(files of all `--config FILE`, the rest of the command line)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", action="append", default=[])
+    known, rest = parser.parse_known_args(argv)
+    return known.config, rest
+
+
+def _settings_and_launch(given, files=()):
+    """What the values of all arguments, a dictionary, amount to."""
+    given = {name: value for name, value in given.items() if name != "config"}
+    if backbone := given.pop("backbone"):
+        given["options"] = {**given["options"], "backbone": backbone}
+    launch = Launch(**{field.name: given.pop(field.name) for field in dataclasses.fields(Launch)})
+    if not given["run"]:
+        given["run"] = Path(files[-1]).stem if files else given["model"]
+    return Settings(**given), launch
+
+
+def _settings_parser():
+    """A parser of the settings alone."""
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, description="Train a network.")
+    former = {name: old for old, name in RENAMED.items()}
+    for field in FIELDS:
+        names = [f"--{name}" for name in (field.name, former.get(field.name)) if name]
+        if field.type is bool:
+            kind = {"action": jsonargparse.ActionYesNo(yes_prefix="", no_prefix="no_"), "nargs": "?"}
+        else:
+            kind = {"type": field.type}
+        parser.add_argument(*names, default=default_of(field), help=_help(field), **kind)
+    return parser
+
+
+def _help(field):
+    """A setting's help text and, of a number, its range."""
+    text, low, high = (field.metadata[key] for key in ("text", "low", "high"))
+    return text if low is None else f"{text}; {low} to {high}"
+
+
+def _launch_parser():
+    """A parser of everything that train.py takes."""
+    parser = _settings_parser()
     add = parser.add_argument
-    add("--resume", nargs="?", const="last", choices=["last", "previous"], help="go on from the run's last checkpoint,"
-        " or, where that one is damaged, from the one before (default: last)")  # fmt: skip
+    add("--config", metavar="FILE", help="YAML file of settings; repeatable, a later one overrides")
+    add("--backbone", metavar="NAME", help="network under the head of adstnet: --options.backbone NAME")
+    add(
+        "--resume",
+        nargs="?",
+        const="last",
+        choices=["last", "previous"],
+        help="go on from the run's last checkpoint, or, where that one is damaged, from the one before (default: last)",
+    )
     add("--init", metavar="FROM", help="begin with the weights of a run or a .keras file, as far as they fit")
     add("--devices", default="all", help="all GPUs, some (0,1), cpu, or cpu:N: N devices on the CPU (default: all)")
     add("--workers", metavar="HOST:PORT,…", help="all machines, each started with the same command; or by TF_CONFIG")
@@ -263,39 +312,173 @@ def _add_launch(parser):
     add("--save_every", type=int, default=0, help="a checkpoint after so many steps too, not just after each epoch")
     add("--samples_every", type=int, default=5, help="epochs between sample predictions in TensorBoard; 0: none")
     add("--deterministic", action="store_true", help="the same bits in every run with the same devices; slower")
+    return parser
 
 
-def save(settings, path):
+def _explain(message):
+    """The parser's message on one line, with the nearest right name for each unknown option in it."""
+    message = " ".join(message.split()).replace("_boolean_type", "true or false")
+    if "nrecognized arguments" in message:
+        message += "".join(_nearest(word) for word in re.findall(r"--([A-Za-z_]+)", message))
+    return message
+
+
+def _nearest(word):
+    """A question that names the setting nearest to a word, or nothing."""
+    names = [*NAMES, *(field.name for field in dataclasses.fields(Launch))]
+    near = ["learning_rate"] if word == "lr" else difflib.get_close_matches(word.lower(), names, n=1)
+    return f" - did you mean {near[0]}?" if near else ""
+
+
+# === Files ===
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3, too, is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(file, remedy):
+    """The dictionary in a YAML file.
+
+    Raises:
+        UserError: it holds none, and the message ends with the remedy; or a text in it must be put in quotes.
+    """
+    if not Path(file).is_file():
+        raise UserError(f"{file} does not exist: name a YAML file of settings")
+    with errors.unreadable(file, remedy):
+        source = Path(file).read_text(encoding="utf-8")
+        content = yaml.load(source, _Loader) or {}
+        written = yaml.load(source, yaml.BaseLoader)  # every value as the text that stands there
+        if not isinstance(content, dict):
+            raise TypeError("expected lines such as `epochs: 50`")
+    for field in FIELDS:
+        value = content.get(field.name)
+        if field.type in (str, str | None) and not isinstance(value, str | None):
+            raise UserError(
+                f"{file}: {field.name} is a text, and YAML reads {written[field.name]} as {value!r}: put it in quotes, "
+                f'{field.name}: "{written[field.name]}"'
+            )
+    return content
+
+
+def _read_config(file, parser):
+    """The values in a configuration file, by the names of a parser's arguments.
+
+    Raises:
+        UserError: no such file, or a name in it that is none.
+    """
+    content = _read_yaml(file, "correct it")
+    if theirs := attribute_study.own_keys(content):
+        raise UserError(
+            f"{file} is in the keys of the ISIC 2018 attribute study ({', '.join(theirs)}): "
+            f"`python config.py import {file} --out mine.yaml` makes a configuration of it"
+        )
+    values = _renamed(content)
+    for name, same in REMOVED.items():
+        if values.pop(name, same) != same:
+            raise UserError(f"{file}: {name} is no longer a setting: leave it out")
+    _check_names(values, parser.get_defaults().as_dict(), file, "leave it out")
+    return values
+
+
+def _renamed(values):
+    """The same dictionary with today's names in place of former ones."""
+    return {RENAMED.get(name, name): value for name, value in values.items()}
+
+
+def _check_names(values, known, origin, remedy):
+    for name in values:
+        if name not in known:
+            raise UserError(f"{origin}: there is no setting '{name}'{_nearest(str(name)) or f': {remedy}'}")
+
+
+def save(settings: Settings, path: str | Path) -> None:
     """Write the settings as YAML."""
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False))
 
 
-def load(path):
-    """Settings from a YAML file.
+def load(path: str | Path) -> Settings:
+    """The settings of a run, from its settings.yaml.
 
     Raises:
         FileNotFoundError, UserError: no such file, or a setting in it that is unknown or mistyped.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no settings file '{path}': name a run that train.py has written")
+    return of_run(_read_yaml(path, "copy it again, or train the run again"), path)
+
+
+def of_run(values: dict, origin: str | Path) -> Settings:
+    """The settings of a run, from what this version of the program or a former one wrote of them.
+
+    Settings that there are no longer, REMOVED, are left out: they were for training.
+
+    Args:
+        values: {name: value}.
+        origin: where they were found, for messages.
+
+    Raises:
+        UserError: a setting is unknown or mistyped.
+    """
+    values = {name: value for name, value in _renamed(values).items() if name not in REMOVED}
+    _check_names(values, NAMES, origin, "use the version of the program that made it")
     try:
-        return Settings(**_parser().parse_path(path).as_dict())
+        return Settings(**_settings_parser().parse_object(values).as_dict())
     except (argparse.ArgumentError, UserError) as error:
-        raise UserError(f"{path}: {_explain(str(error))}") from None
+        raise UserError(f"{origin}: {_explain(str(error))}") from None
 
 
-def _parser():
-    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, description="Train a network.")
-    parser.add_class_arguments(Settings)
-    return parser
+# === The script ===
 
 
-def _explain(message):
-    """The parser's message on one line, with the nearest setting for each unknown name in it."""
-    message = " ".join(message.split())
-    for word in re.findall(r"(?:Option '|--)([A-Za-z_]+)", message):
-        near = ["learning_rate"] if word == "lr" else difflib.get_close_matches(word.lower(), NAMES, n=1)
-        if word not in NAMES and near:
-            message += f" - did you mean {near[0]}?"
-    return message
+def print_settings():
+    """Print a paragraph for every setting."""
+    for field in FIELDS:
+        print(f"{field.name}: {default_of(field)!r}")
+        print(textwrap.fill(_help(field), 110, initial_indent="    ", subsequent_indent="    "))
+
+
+def import_study(source: str | Path, out: str | Path) -> None:
+    """Write a configuration of this project from one of the ISIC 2018 attribute study, and print how.
+
+    Raises:
+        UserError: the file is none of the study's, or a value in it has no counterpart.
+    """
+    if Path(out).resolve() == Path(source).resolve():
+        raise UserError(f"--out {out} is the file itself: name another one")
+    content = _read_yaml(source, "correct it")
+    if not attribute_study.own_keys(content):
+        raise UserError(f"{source} is not in the keys of the attribute study ({', '.join(attribute_study.KEYS)})")
+    values, lines = attribute_study.translate(content)
+    try:
+        _settings_and_launch(_launch_parser().parse_object(values).as_dict())
+    except (argparse.ArgumentError, UserError) as error:
+        raise UserError(f"{source}: {_explain(str(error))}") from None
+    with replacing(out) as temporary:
+        text = yaml.safe_dump(values, sort_keys=False)
+        temporary.write_text(f"# made from {source} by: python config.py import\n{text}", encoding="utf-8")
+    print("\n".join([f"{source} -> {out}", *(f"  {line}" for line in lines), f"python train.py --config {out}"]))
+
+
+@errors.in_one_line()
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="All settings; or a configuration of another project in ours.")
+    commands = parser.add_subparsers(dest="command", metavar="import")
+    importer = commands.add_parser("import", help="make a configuration from one of the ISIC 2018 attribute study")
+    importer.add_argument("file", help="YAML file in the study's keys")
+    importer.add_argument("--out", required=True, help="YAML file to write")
+    args = parser.parse_args(snake_case(argv))
+    if args.command:
+        import_study(args.file, args.out)
+    else:
+        print_settings()
+
+
+if __name__ == "__main__":
+    main()

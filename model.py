@@ -45,7 +45,7 @@ class Network:
 
     builder(input_shape, name=..., **options) returns the network; `options` are the preset's own defaults.
     input_shape: published height, width, channels; both sides must be multiples of `divisor` (at the preset's depth).
-    normalization: what the pipeline does to the pixels (`pipeline.normalize`).
+    normalization: what the pipeline does to the pixels (imaging/normalization.py).
     encoder: how the names of its encoder's layers begin; "": it has none that could be kept as it is.
     """
 

@@ -106,7 +106,7 @@ def settings(run: str | Path) -> config.Settings:
     if not sealed:
         raise UserError(f"{run} has no settings inside; put the settings.yaml of its run beside it")
     with errors.unreadable(run, "use the version of the program that made it, or copy the file again"):
-        return config.Settings(**sealed["settings"])
+        return config.of_run(sealed["settings"], run)
 
 
 def facts(run: str | Path) -> dict[str, Any]:

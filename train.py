@@ -20,7 +20,8 @@ Writes, for the run NAME (default: the configuration file's name, else the netwo
     output/NAME/tensorboard/           the same for TensorBoard, with sample predictions every --samples_every epochs
 
 A run that was killed, even while it wrote, goes on with --resume as if nothing had been: with --deterministic to the
-bit. Ctrl-C and SIGTERM save first. Where the data have no val split, `validation_share` of the training images is one.
+bit. Ctrl-C and SIGTERM save first. Where the data have no val split, a `validation_fraction` of the training images is
+one.
 
 AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at 128 x 128 trains on 60 images a second on two
 CPU cores that know bfloat16.
@@ -93,7 +94,7 @@ def open_data(settings):
         raise UserError(f"{settings.data}: the train split has no masks: prepare it with its ground truth")
     if "val" not in read_meta(settings.data)["counts"]:
         return dict(
-            zip(("train", "val"), pipeline.divided(images, settings.validation_share, settings.seed), strict=True)
+            zip(("train", "val"), pipeline.divided(images, settings.validation_fraction, settings.seed), strict=True)
         )
     validation = open_split(settings.data, "val")
     if validation.masks is None:

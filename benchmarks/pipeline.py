@@ -1,10 +1,10 @@
 """Images per second that the input pipeline delivers at 192 x 256, on two cores.
 
-    python benchmarks/pipeline.py              # the default set with every normalisation (goal: 400), then each setting
+    python benchmarks/pipeline.py              # the default set with every normalization (goal: 400), then each setting
     python benchmarks/pipeline.py --quick      # fewer passes
 
 The default set is mirroring, turns, rotation, zoom, shift, shear, brightness, contrast, saturation and hue: one warp
-and one colour matrix. Every other setting is measured alone.
+and one color matrix. Every other setting is measured alone.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from datasets.phantoms import phantom
 
 SIZE, COUNT, BATCH = (192, 256), 640, 16
 GEOMETRY = {"flip": True, "turn": True, "rotation": 45.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0}
-COLOUR = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.2, "hue": 10.0}
-DEFAULT = GEOMETRY | COLOUR
+COLOR = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.2, "hue": 10.0}
+DEFAULT = GEOMETRY | COLOR
 ALONE = {
     **{"elastic": 0.05, "color_constancy": 0.5, "hair": 10, "blur": 2.0, "jpeg": 60, "cutout": 0.3},
     **{"mixup": 0.4, "cutmix": 1.0, "remove_hair": True},
@@ -64,7 +64,7 @@ def main():
     show("everything but remove_hair", DEFAULT | ALONE | {"remove_hair": False})
     show("nothing", {})
     show("geometry alone", GEOMETRY)
-    show("colour alone", COLOUR)
+    show("color alone", COLOR)
     for name, value in ALONE.items():
         show(f"{name} alone", {name: value})
 

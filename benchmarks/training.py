@@ -90,7 +90,7 @@ def main():
         Path("large").mkdir()
         with contextlib.chdir("large"):
             data = args.data or write_phantoms(Path("data"), 128, 1600, 32)
-            one = measured(config, data=data, epochs=1, mosaic=0)
+            one = measured(config, data=data, epochs=1)
         print(f"start to first step  {one['first']:6.1f} s   goal 25")
         print(f"waiting for data     {one['waiting']:6.1%}     goal 3 %, at {one['rate']:.1f} images/s", flush=True)
         Path("small").mkdir()

@@ -1,7 +1,7 @@
 """What augmentation adds to a picture or mixes: drawn hairs, blur, JPEG, covered boxes, MixUp and CutMix.
 
 Each function takes a batch of images (B, H, W, 3) float32, 0 to 255, and a seed, int (2,), which alone decides every
-draw. Hairs, blur and JPEG leave the masks (B, H, W, C) float32 as they are; what covers or mixes does the same to both.
+draw. Masks are (B, H, W, C) float32.
 """
 
 import math
@@ -21,12 +21,14 @@ def draw_hair(images, count, seed):
 
 
 def strands(batch, height, width, count, seed):
-    """Opacity (B, H, W, 1), 0 to 1, of drawn hairs and their colour (B, 1, 1, 3), 0 to 255."""
-    first, second, third = tf.unstack(tf.random.split(seed, 3))
+    """Opacity (B, H, W, 1), 0 to 1, of drawn hairs and their color (B, 1, 1, 3), 0 to 255."""
+    direction_seed, path_seed, spread_seed = tf.unstack(tf.random.split(seed, 3))
     unit = 2 * min(height, width)  # everything is drawn at twice the size, then reduced, which softens the edges
-    number, direction, dark, opacity = tf.unstack(tf.random.stateless_uniform([batch, 1, 4], first), axis=2)  # (B, 1)
-    y, x, length, thick, bend = tf.unstack(tf.random.stateless_uniform([batch, count, 5], second), axis=2)  # (B, K)
-    turn = 2 * math.pi * direction + 0.5 * tf.random.stateless_normal([batch, count], third)
+    number, direction, dark, opacity = tf.unstack(
+        tf.random.stateless_uniform([batch, 1, 4], direction_seed), axis=2
+    )  # (B, 1)
+    y, x, length, thick, bend = tf.unstack(tf.random.stateless_uniform([batch, count, 5], path_seed), axis=2)  # (B, K)
+    turn = 2 * math.pi * direction + 0.5 * tf.random.stateless_normal([batch, count], spread_seed)
     bend = (bend - 0.5) * 1.6  # radians over the whole length
 
     # 1. The path: an arc, here to second order, which is a parabola.
@@ -73,8 +75,8 @@ def blur(images, deviation, seed):
 
 def _gaussian(deviation, side):
     """Blurring matrices (B, side, side) for deviations (B, 1, 1); weights beyond the border go to the others."""
-    places = tf.range(side, dtype=tf.float32)
-    squares = tf.square(places[:, None] - places)
+    positions = tf.range(side, dtype=tf.float32)
+    squares = tf.square(positions[:, None] - positions)
     return tf.nn.softmax(-squares / (2 * tf.square(deviation) + 1e-3))  # rows sum to 1
 
 
@@ -93,50 +95,59 @@ def jpeg(images, loss, seed):
 # === Covering and mixing ===
 
 
-def cut_out(images, masks, share, seed):
-    """Blacken a box of up to `share` of the height and of the width; as nothing is seen there, the mask is 0 there."""
+def cut_out(images, masks, fraction, seed):
+    """Blacken a box of up to `fraction` of the height and of the width; nothing of the mask is left in it."""
     draws = tf.random.stateless_uniform([tf.shape(images)[0], 4], seed)
-    sides = share * draws[:, :2]
-    middles = sides / 2 + (1 - sides) * draws[:, 2:]  # the whole box lies inside
-    seen = 1 - _box(middles, sides, *images.shape[1:3])
-    return images * seen, masks * seen
+    sides = fraction * draws[:, :2]
+    middles = sides / 2 + (1 - sides) * draws[:, 2:]  # the box lies inside
+    outside = 1 - _box(middles, sides, *images.shape[1:3])
+    return images * outside, masks * outside
 
 
-def mix(images, masks, mixup, cutmix, seed):
-    """MixUp or CutMix of each image with the next one of the batch; where both are on, a coin decides for each image.
+def blend(images, alpha, seed):
+    """MixUp (Zhang et al., 2018): weights (B, 1, 1, 1) of the next image of the batch, of Beta(alpha, alpha).
 
-    MixUp (Zhang et al., 2018) blends two images, the masks likewise: these become soft targets in [0, 1]. An image
-    keeps at least one half of itself, so its own mask is where the target is above one half, which is what the metrics
-    of training compare with. CutMix (Yun et al., 2019) pastes a box; masks stay {0, 1}.
+    The masks become soft targets in [0, 1]. An image keeps at least one half of itself, so its own mask is where the
+    target is above one half, which is what the metrics of training compare with.
+    """
+    weights = _beta(tf.shape(images)[0], alpha, seed)
+    return tf.minimum(weights, 1 - weights)[:, None, None, None]
+
+
+def paste(images, alpha, seed):
+    """CutMix (Yun et al., 2019): weights (B, H, W, 1) of the next image of the batch, 1 in a box and 0 elsewhere.
+
+    The area of the box, as a fraction of the image, is of Beta(alpha, alpha), less what lies beyond the border.
+    """
+    area_seed, middle_seed = tf.unstack(tf.random.split(seed, 2))
+    batch = tf.shape(images)[0]
+    sides = tf.repeat(tf.sqrt(_beta(batch, alpha, area_seed))[:, None], 2, axis=1)  # (B, 2)
+    return _box(tf.random.stateless_uniform([batch, 2], middle_seed), sides, *images.shape[1:3])
+
+
+def mix(images, masks, weights, seed):
+    """Mix each image and mask with the next one of the batch.
 
     Args:
-        mixup, cutmix: α of the Beta(α, α) from which the other image's share is drawn; 0: off.
+        weights: list of weights of the next one, (B, H or 1, W or 1, 1) in [0, 1]; for each image one of them is drawn.
     """
-    batch = tf.shape(images)[0]
-    blend, paste, place, coin = tf.unstack(tf.random.split(seed, 4))
-    if mixup:
-        share = _beta(batch, mixup, blend)
-        share = other = tf.minimum(share, 1 - share)[:, None, None, None]  # (B, 1, 1, 1)
-    if cutmix:
-        sides = tf.repeat(tf.sqrt(_beta(batch, cutmix, paste))[:, None], 2, axis=1)  # (B, 2)
-        box = other = _box(tf.random.stateless_uniform([batch, 2], place), sides, *images.shape[1:3])
-    if mixup and cutmix:
-        other = tf.where(tf.random.stateless_uniform([batch, 1, 1, 1], coin) < 0.5, share, box)
-    return tuple(x + other * (tf.roll(x, -1, axis=0) - x) for x in (images, masks))
+    chosen = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed, 0, len(weights), tf.int32)
+    weight = sum(tf.cast(chosen == number, tf.float32) * one for number, one in enumerate(weights))
+    return tuple(x + weight * (tf.roll(x, -1, axis=0) - x) for x in (images, masks))
 
 
 def _beta(batch, alpha, seed):
-    """Draws (B,) of Beta(alpha, alpha), as a share of two gammas."""
+    """Draws (B,) of Beta(alpha, alpha), by two of a gamma distribution."""
     pair = tf.random.stateless_gamma([2, batch], seed, alpha)
     return tf.math.divide_no_nan(pair[0], pair[0] + pair[1])
 
 
 def _box(middles, sides, height, width):
-    """1 inside a box, 0 elsewhere, (B, H, W, 1); middles and sides (B, 2) are shares of height and width."""
+    """1 inside a box, 0 elsewhere, (B, H, W, 1); middles and sides (B, 2) are fractions of height and width."""
     start, end = middles - sides / 2, middles + sides / 2  # (B, 2)
     inside = []
     for axis, side in enumerate((height, width)):
-        places = (tf.range(side, dtype=tf.float32) + 0.5) / side
-        inside.append((places >= start[:, axis, None]) & (places < end[:, axis, None]))  # (B, side)
+        positions = (tf.range(side, dtype=tf.float32) + 0.5) / side
+        inside.append((positions >= start[:, axis, None]) & (positions < end[:, axis, None]))  # (B, side)
     rows, columns = inside
     return tf.cast(rows[:, :, None, None] & columns[:, None, :, None], tf.float32)

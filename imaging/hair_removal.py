@@ -20,11 +20,15 @@ from utils.errors import UserError
 
 # Lengths in units of the shorter image side: a hair is at most 0.02 wide; the meshes of a pigment network are smaller
 # than MESH, and few hairs cross one another so closely.
-WIDTH, LINE, SHORTEST, MESH = 0.027, 0.085, 0.14, 0.07
-DEPTH, FAINT = 8, 5  # grey levels that a hair is darker than what lies beside it: where it is found, to its border
+WIDTH = 0.027
+LINE = 0.085
+SHORTEST = 0.14
+MESH = 0.07
+DEPTH = 8  # gray levels that a hair is darker than what lies beside it, where it is found
+FAINT = 5  # the same, up to the hair's border
 ANGLES = 12
 LARGE = 512  # pixels; the hairs of images whose sides are longer than that are looked for at this shorter side
-MOST = 0.4  # share of the image; with more hair than that, too little skin is seen to fill it from
+MOST = 0.4  # fraction of the image; with more hair than that, too little skin is seen to fill it from
 
 
 def find(image):
@@ -34,9 +38,9 @@ def find(image):
         height, width = (round(side * LARGE / unit) for side in image.shape[:2])
         found = find(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
         return cv2.resize(found, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     # 1. Black-hat: how much darker than the lightest way to fill what is thinner than the kernel.
-    hat = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, _disc(max(5, WIDTH * unit)))
+    hat = cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, _disc(max(5, WIDTH * unit)))
     # 2. Of that only what goes on for the length of a line in some direction: no dots.
     lines = np.zeros_like(hat)
     for kernel in _lines(max(7, round(LINE * unit))):
@@ -96,8 +100,8 @@ def remove(image):
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"expected an RGB image, uint8 (H, W, 3), received {image.dtype} {image.shape}")
     hairs = find(image)
-    share = np.count_nonzero(hairs) / hairs.size
-    return cv2.inpaint(image, hairs, 3, cv2.INPAINT_TELEA) if 0 < share < MOST else image
+    fraction = np.count_nonzero(hairs) / hairs.size
+    return cv2.inpaint(image, hairs, 3, cv2.INPAINT_TELEA) if 0 < fraction < MOST else image
 
 
 def main(argv=None):

@@ -18,11 +18,10 @@ import numpy as np
 
 import config
 import model
-import pipeline
 import runs
 from datasets.isic2018 import CLASSES
 from datasets.split import Split
-from imaging import files, hair_removal
+from imaging import files, hair_removal, normalization
 from inference import postprocess
 from inference.probabilities import probability_function
 from utils.errors import UserError
@@ -114,7 +113,7 @@ class Predictor:
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
         """uint8 (B, h, w, 3), as `fit` gives them → what the network takes, float32 (B, h, w, channels)."""
-        return np.asarray(pipeline.normalize(images, self.settings.normalize))
+        return np.asarray(normalization.normalize(images, self.settings.normalize))
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 (B, h, w, 3), as `fit` gives them → float32 (B, h, w, classes), 0 to 1."""

@@ -2,9 +2,9 @@
 tells drawn from true.
 
 LF-Net sees the image and its Canny edges in **one** tensor of C + 1 channels: the image, min-max normalized to
-[−1, 1], then the 0/1 edge map of `edge_map`. Everywhere `input_shape` counts the channels of the image alone, so that
-(128, 128, 3) means the same for every network: LF-Net's own input is then (128, 128, 4), and that of DA-Net, which
-sees the image and a mask of `classes` channels, (128, 128, 3 + classes).
+[−1, 1], then the 0/1 edge map of imaging/normalization.py. Everywhere `input_shape` counts the channels of the image
+alone, so that (128, 128, 3) means the same for every network: LF-Net's own input is then (128, 128, 4), and that of
+DA-Net, which sees the image and a mask of `classes` channels, (128, 128, 3 + classes).
 
 Left out of the public code: what never touches its output (the 1×1 convolutions of 513 and 12 values) and the dropout
 of rate 1 in its dense blocks. Its tanh is the same function as our sigmoid of the logit: (tanh z + 1)/2 = σ(2z).
@@ -12,23 +12,11 @@ of rate 1 in its dense blocks. Its tanh is the same function as our sigmoid of t
 
 import math
 
-import cv2
 import keras
-import numpy as np
 
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
 from models.layers import NORM, check_size, conv_norm_relu, enlarge, logits
 from models.training_step import Below, cross_entropy, descend, per_image, shares, update
-from utils.errors import UserError
-
-CANNY = (10, 100)  # thresholds on the gradient of the 8-bit image
-
-
-def edge_map(image):
-    """Canny edges of an image: uint8 (H, W, 3) RGB or (H, W, 1) gray -> uint8 {0, 1} (H, W, 1)."""
-    if image.dtype != np.uint8 or image.ndim != 3:
-        raise UserError(f"edge_map: expected an image uint8 (H, W, C), got {image.dtype} {image.shape}")
-    return (cv2.Canny(np.ascontiguousarray(image), *CANNY) > 0).astype(np.uint8)[..., None]
 
 
 # === Blocks ===

@@ -1,8 +1,12 @@
-import dataclasses
+import json
+import zipfile
+from pathlib import Path
 
+import keras
 import pytest
 
 import config
+import runs
 from config import Settings
 
 
@@ -29,6 +33,100 @@ def test_command_line_overrides_file_overrides_defaults(tmp_path):
     assert config.parse(["--config", str(file), "--run", "other"])[0].run == "other"
 
 
+def test_the_command_line_wins_wherever_it_stands(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("epochs: 7\nbatch_size: 4\nflip: true\noptions: {width: 16}\n")
+    second.write_text("batch_size: 5\n")
+    for argv in (
+        ["--epochs", "9", "--no_flip", "--config", str(first), f"--config={second}", "--options.depth", "3"],
+        ["--config", str(first), "--options.depth", "3", "--config", str(second), "--epochs", "9", "--no_flip"],
+    ):
+        settings, _ = config.parse(argv)
+        assert (settings.run, settings.epochs, settings.batch_size, settings.flip) == ("second", 9, 5, False)
+        assert settings.options == {"width": 16, "depth": 3}
+
+
+@pytest.mark.parametrize(
+    ("argv", "flip"),
+    [
+        ([], True),
+        (["--flip"], True),
+        (["--no_flip"], False),
+        (["--flip", "false"], False),
+        (["--flip=true"], True),
+        (["--flip", "--epochs", "3"], True),
+        (["--no-flip"], False),
+    ],
+)
+def test_a_setting_that_is_on_or_off(tmp_path, argv, flip):
+    file = tmp_path / "mine.yaml"
+    file.write_text("flip: true\n")
+    assert config.parse(["--config", str(file), *argv])[0].flip is flip
+
+
+@pytest.mark.parametrize("text", ["007", "on", "1e3", "2024_01_15", "2024-01-15", "1.5"])
+def test_a_text_that_yaml_reads_as_something_else(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"run: {text}\n")
+    assert f'put it in quotes, run: "{text}"' in refused("--config", str(file))
+    file.write_text(f"run: '{text}'\n")
+    assert config.parse(["--config", str(file)])[0].run == text
+    assert config.parse(["--run", text])[0].run == text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("epochs:\n", ["epochs has no value"]),
+        ("epochs: many\n", ["epochs", "int", "many"]),
+        ("- epochs\n", ["mine.yaml cannot be read", "expected lines such as `epochs: 50`"]),
+        ("epochs: [\n", ["mine.yaml cannot be read", "correct it"]),
+        ("lr: 1e-3\nepochs: 3\n", ["attribute study (lr)", "python config.py import", "--out mine.yaml"]),
+        ("mosaic: 0.25\n", ["mine.yaml: mosaic is no longer a setting: leave it out"]),
+        ("rotation: .nan\n", ["rotation is nan, expected 0 to 180"]),
+    ],
+)
+def test_files_that_do_not_do(tmp_path, content, words):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    message = refused("--config", str(file))
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_the_home_folder_in_an_address(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    file = tmp_path / "mine.yaml"
+    for address, expanded in (
+        ("~/x", "/home/me/x"),
+        ("tfds:~/x/isic2018@64x96", "tfds:/home/me/x/isic2018@64x96"),
+        ("./x~", "./x~"),
+    ):
+        file.write_text(f"data: {address}\n")
+        assert config.parse(["--config", str(file)])[0].data == expanded
+
+
+def test_names_of_former_versions(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("validation_share: 0.2\nmosaic: 0\n")
+    assert config.parse(["--config", str(file)])[0].validation_fraction == 0.2
+    assert config.parse(["--validation_share", "0.3"])[0].validation_fraction == 0.3
+
+
+def test_a_run_of_a_former_version_still_loads(tmp_path):
+    """With settings that are called otherwise now, or are none: in its folder and sealed into its network."""
+    values = {"run": "old", "model": "unet", "normalize": "gamma", "validation_share": 0.2, "mosaic": 0.25}
+    Path(tmp_path, "settings.yaml").write_text("".join(f"{name}: {value}\n" for name, value in values.items()))
+    expected = Settings(run="old", model="unet", normalize="gamma", validation_fraction=0.2)
+    assert runs.settings(tmp_path) == expected
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.Conv2D(1, 1)(image)).save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras", "a") as archive:
+        archive.comment = json.dumps({"settings": values}).encode()
+    assert runs.settings(tmp_path / "model.keras") == expected
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -41,9 +139,12 @@ def test_command_line_overrides_file_overrides_defaults(tmp_path):
         (["--schedule", "cosin"], ["schedule", "cosine", "cosin"]),
         (["--run", "../elsewhere"], ["letters, digits"]),
         (["--run", ".."], ["letters, digits"]),
-        (["--final_rate", "1e-6"], ["schedule cosine"]),
+        (["--final_rate", "1e-6"], ["only for schedule cosine"]),
         (["--warmup_steps", "5"], ["schedule cosine"]),
         (["--plateau", "3", "--schedule", "cosine"], ["constant rate", "use one"]),
+        (["--flip", "maybe"], ["--flip", "true or false", "'maybe'"]),
+        (["--mosaic", "0.25"], ["nrecognized arguments: --mosaic"]),
+        (["--resum"], ["did you mean resume?"]),
         (["--resume", "first"], ["resume", "last", "previous"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml", "does not exist"]),
     ],
@@ -82,10 +183,16 @@ def test_saved_settings_come_back(tmp_path):
 def test_every_setting_is_documented(capsys):
     with pytest.raises(SystemExit):
         config.parse(["--help"])
-    text = capsys.readouterr().out.replace("+ ", " ")  # lists can be added to
-    for field in dataclasses.fields(Settings):
-        words = text.split(f"--{field.name} ")[-1].split("--")[0].split()
-        assert words.index("(type:") > 4, field.name
+    shown = "".join(capsys.readouterr().out.split())
+    config.main([])
+    listed = "".join(capsys.readouterr().out.split())
+    for field in config.FIELDS:
+        text = field.metadata["text"]
+        if field.metadata["low"] is not None:
+            text += f"; {field.metadata['low']} to {field.metadata['high']}"
+        assert len(text.split()) > 2
+        assert "".join(text.split()) in shown and "".join(text.split()) in listed, field.name
+        assert f"--{field.name}" in shown and (f"--no_{field.name}" in shown) == (field.type is bool)
 
 
 def test_the_backbone_is_an_option_of_the_network(tmp_path):

@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         runs.facts(tmp_path / "cut.keras")
     with zipfile.ZipFile(tmp_path / "bare.keras", "a") as archive:
         archive.comment = b'{"settings": {"run": "r", "gone": 1}}'
-    with pytest.raises(ValueError, match=r"bare\.keras .*gone"):
+    with pytest.raises(ValueError, match=r"bare\.keras: .*gone"):
         runs.settings(tmp_path / "bare.keras")
 
 

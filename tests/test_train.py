@@ -179,7 +179,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(discs):
 
 def test_data_without_a_val_split(discs, capsys):
     write_discs(Path("bare"), counts={"train": 20})
-    train.main(write_config("bare", epochs=1, validation_share=0.25))
+    train.main(write_config("bare", epochs=1, validation_fraction=0.25))
     assert runs.facts("checkpoint_best/tiny")["images"] == {"train": 15, "val": 5}
 
 

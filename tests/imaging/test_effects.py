@@ -15,8 +15,8 @@ def test_hairs_are_thin_long_and_dark():
     layer, tint = layer.numpy(), tint.numpy()
     assert layer.shape == (32, 96, 128, 1) and tint.shape == (32, 1, 1, 3)
     assert layer.min() == 0 and 0.7 < layer.max() <= 0.95 and tint.max() < 100
-    shares = (layer > 0.3).mean(axis=(1, 2, 3))
-    assert 0.01 < shares.mean() < 0.15 and len(np.unique(shares)) > 20
+    covered = (layer > 0.3).mean(axis=(1, 2, 3))
+    assert 0.01 < covered.mean() < 0.15 and len(np.unique(covered)) > 20
     few = effects.strands(200, 64, 64, 1, (1, 2))[0].numpy()
     for mask in (few[..., 0] > 0.3).astype("uint8"):
         if mask.sum() > 20:
@@ -63,26 +63,40 @@ def test_cutout_covers_image_and_mask():
     assert hidden.any(axis=0).mean() > 0.8  # anywhere
 
 
-def test_mixing_shares():
-    images = np.arange(400, dtype="float32").reshape(-1, 1, 1, 1).repeat(20, 1).repeat(30, 2).repeat(3, 3)
-    masks = (images[..., :1] % 2 == 0).astype("float32")
+def numbered(count=400):
+    """Images whose value is their number, and masks that are 1 in every other one."""
+    images = np.arange(count, dtype="float32").reshape(-1, 1, 1, 1).repeat(20, 1).repeat(30, 2).repeat(3, 3)
+    return images, (images[..., :1] % 2 == 0).astype("float32")
+
+
+def test_mixup_blends_with_the_next_image():
+    images, masks = numbered()
+    mixed = effects.mix(images, masks, [effects.blend(images, 0.4, (1, 2))], (3, 4))[0].numpy()[:-1, 0, 0, 0]
+    weights = mixed - images[:-1, 0, 0, 0]  # the next number is larger by one
+    assert 0 <= weights.min() < 0.01 and 0.45 < weights.max() <= 0.5001
+    assert 0.1 < weights.mean() < 0.2  # of min(b, 1 - b), b of Beta(0.4, 0.4): 0.147
+
+
+def test_cutmix_pastes_a_box_of_the_next_image():
+    images, masks = numbered()
     following = np.roll(images[:, 0, 0, 0], -1)
-    mixed = effects.mix(images, masks, 0.4, 0, (1, 2))[0].numpy()[:-1, 0, 0, 0]
-    shares = mixed - images[:-1, 0, 0, 0]  # the next number is larger by one
-    assert 0 <= shares.min() < 0.01 and 0.45 < shares.max() <= 0.5001
-    assert 0.1 < shares.mean() < 0.2  # of min(b, 1 - b), b of Beta(0.4, 0.4): 0.147
-    pasted, labels = (x.numpy() for x in effects.mix(images, masks, 0, 1.0, (1, 2)))
+    pasted, labels = (x.numpy() for x in effects.mix(images, masks, [effects.paste(images, 1.0, (1, 2))], (3, 4)))
     inside = pasted[..., 0] == following[:, None, None]
     assert np.array_equal(pasted[~inside], images[~inside]) and set(np.unique(labels)) == {0, 1}
     assert np.array_equal(labels[..., 0] > 0, (masks[..., 0] > 0) ^ inside)
     assert 0.25 < inside.mean() < 0.5  # half, less what boxes lose at the border
-    both = effects.mix(images, masks, 1.0, 1.0, (1, 2))[0].numpy()[:-1, ..., 0] - images[:-1, ..., 0]
-    boxes = np.isin(np.round(both, 4), (0, 1)).all(axis=(1, 2))
+
+
+def test_of_several_ways_to_mix_one_is_drawn_for_each_image():
+    images, masks = numbered()
+    weights = [effects.blend(images, 1.0, (1, 2)), effects.paste(images, 1.0, (1, 3))]
+    mixed = effects.mix(images, masks, weights, (3, 4))[0].numpy()[:-1, ..., 0] - images[:-1, ..., 0]
+    boxes = np.isin(np.round(mixed, 4), (0, 1)).all(axis=(1, 2))
     assert 0.4 < boxes.mean() < 0.6
 
 
-@pytest.mark.parametrize("effect", ["mixup", "cutmix"])
-def test_a_batch_of_one_image_stays(effect):
+@pytest.mark.parametrize("weight", [effects.blend, effects.paste])
+def test_a_batch_of_one_image_stays(weight):
     image, mask = noise(1, 8, 8, 3), np.ones((1, 8, 8, 1), "float32")
-    mixed, same = effects.mix(image, mask, float(effect == "mixup"), float(effect == "cutmix"), (1, 2))
+    mixed, same = effects.mix(image, mask, [weight(image, 1.0, (1, 2))], (3, 4))
     assert np.array_equal(mixed, image) and np.array_equal(same, mask)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
-from models.jaal_net import da_net, edge_map, lf_net
+from models.jaal_net import da_net, lf_net
 
 
 def count(model):
@@ -160,28 +160,3 @@ def test_dilated_cbam_with_zero_weights_takes_a_quarter():
         weight.assign(np.zeros(weight.shape))
     value = random(1, 8, 8, 4)
     np.testing.assert_allclose(model(value), value / 4, rtol=1e-6)  # both gates are σ(0)
-
-
-# === Edges ===
-def test_edge_map_finds_the_border_of_a_square():
-    image = np.full((32, 32, 3), 40, np.uint8)
-    image[8:24, 8:24] = 200
-    edges = edge_map(image)
-    assert edges.shape == (32, 32, 1) and edges.dtype == np.uint8 and set(np.unique(edges)) == {0, 1}
-    rows, columns = np.nonzero(edges[..., 0])
-    assert rows.min() in (7, 8) and rows.max() in (23, 24) and columns.min() in (7, 8) and columns.max() in (23, 24)
-    assert not edges[10:22, 10:22].any() and edges.sum() >= 4 * 14
-
-
-def test_edge_map_thresholds():
-    flat = np.full((16, 16, 1), 128, np.uint8)
-    assert edge_map(flat).sum() == 0
-    for step, found in ((20, False), (30, True)):  # a step of s has the gradient 4·s; an edge starts above 100
-        image = flat.copy()
-        image[:, 8:] += np.uint8(step)
-        assert bool(edge_map(image).any()) is found
-
-
-def test_edge_map_wants_bytes():
-    with pytest.raises(ValueError, match=r"edge_map: expected an image uint8 \(H, W, C\), got float32 \(8, 8, 3\)"):
-        edge_map(np.zeros((8, 8, 3), np.float32))
