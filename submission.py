@@ -78,7 +78,7 @@ def image_sizes(source):
 # === Validation ===
 
 
-def problems(path, wanted):
+def problems(path: str | Path, wanted: dict[str, tuple[int, int]]) -> list[str]:
     """What is wrong with an archive of masks, a list of lines; empty where nothing is.
 
     wanted: {file name: (height, width)}. Folders inside, and what macOS adds, do not matter, as for the challenge.

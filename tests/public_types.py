@@ -10,6 +10,8 @@ import numpy as np
 
 import config
 import runs
+from datasets.arrays import open_split
+from datasets.split import Split
 from inference.predictor import Prediction
 from predict import Predictor, load_predictor, predict
 from visualize import main as visualize
@@ -37,3 +39,9 @@ def run_folders() -> None:
     assert_type(runs.settings(folder), config.Settings)
     assert_type(runs.name_of(folder), str)
     visualize(["curves", "--run", "isic18_cpu"])
+
+
+def prepared_data() -> None:
+    split = open_split("dataset_isic18", "train")
+    assert_type(split, Split)
+    assert_type(split.ids, list[str])
