@@ -45,7 +45,9 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         "python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", choices=TABLE, metavar="NAME", help="a data set; without: list them")
+    parser.add_argument(
+        "name", nargs="?", choices=TABLE, metavar="NAME", help=f"{', '.join(TABLE)}; without: list them"
+    )
     parser.add_argument("--combine", type=names, metavar="NAME,NAME", help="several data sets in place of NAME")
     add_arguments(parser, root=None)
     parser.add_argument("--folds", type=positive, help=f"number of folds, without official splits (default {FOLDS})")
