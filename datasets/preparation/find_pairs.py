@@ -8,6 +8,7 @@ Several listings are checked, joined and fingerprinted here too.
 
 import csv
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from datasets import arrays
 from datasets.declaration import Declaration, Part
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
+from imaging.files import is_litter
 from utils.errors import UserError
 
 SHOWN = 20  # of the bad files in an error, or in the summary of a split
@@ -100,15 +102,13 @@ def _read_lesions(table, place):
     if table is None:
         return {}
     pattern, image, lesion = table
-    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file()):
-        with open(path, newline="", encoding="utf-8") as file:
-            tabs = "\t" in file.readline()
-            file.seek(0)
-            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
-            try:
-                return {row[image]: row[lesion] for row in rows}
-            except (KeyError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file() and not is_litter(path.name)):
+        try:
+            text = path.read_text(encoding="utf-8-sig")  # a byte-order mark may stand before it
+            separator = max(",;\t", key=text.partition("\n")[0].count)
+            return {row[image]: row[lesion] for row in csv.DictReader(io.StringIO(text), delimiter=separator)}
+        except (KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
     return {}
 
 
@@ -166,9 +166,10 @@ def _files(open_part, names, within):
 def _match(images, masks, declaration, where):
     """(pairs, problems) of one split. where: name of the masks' folder or archive."""
     suffixes = declaration.mask_suffixes
-    masks_of, problems = _by_image_and_class(masks, suffixes)
     images, duplicates = _first_of_each_id(images)
-    pairs, stems = [], {image.stem for image in images}
+    stems = {image.stem for image in images}
+    masks_of, problems = _by_image_and_class(masks, suffixes, stems)
+    pairs = []
     for image in images:
         files = [tuple(masks_of.get((image.stem, name), ())) for name in suffixes]
         missing = [suffix for suffix, group in zip(suffixes.values(), files, strict=True) if not group]
@@ -183,11 +184,11 @@ def _match(images, masks, declaration, where):
     return pairs, problems + duplicates
 
 
-def _by_image_and_class(masks, suffixes):
-    """((stem of the image, class) -> mask files, problems)."""
+def _by_image_and_class(masks, suffixes, stems):
+    """((stem of the image, class) -> mask files, problems). stems: of all images."""
     found, problems = {}, []
     for mask in masks:
-        key = _mask_key(mask.stem, suffixes)
+        key = _mask_key(mask.stem, suffixes, stems)
         same = [other for other in found.get(key, []) if other.stem == mask.stem]
         if key is None:
             problems.append(f"{mask.label}: no mask's name, expected <image>{_either(suffixes)}; rename or remove it")
@@ -198,11 +199,19 @@ def _by_image_and_class(masks, suffixes):
     return found, problems
 
 
-def _mask_key(stem, suffixes):
-    """(id, class) of a mask's name, None if it is no mask's; of "a_long_hair" class long_hair is nearer than hair."""
-    matches = [(re.fullmatch(f"(.+?){suffix}", stem), name) for name, suffix in suffixes.items()]
-    keys = [(match[1], name) for match, name in matches if match]
-    return min(keys, key=lambda key: len(key[0]), default=None)
+def _mask_key(stem, suffixes, stems):
+    """(stem of the image, class) of a mask's name, None if it is no mask's.
+
+    An image of the whole name comes before others: a suffix may be part of it. Without an image the longest suffix
+    counts: of "a_long_hair" class long_hair is nearer than hair.
+    """
+    keys = []
+    for name, suffix in suffixes.items():
+        if stem in stems and re.fullmatch(suffix, ""):
+            return stem, name
+        if match := re.fullmatch(f"(.+?){suffix}", stem):
+            keys.append((match[1], name))
+    return min(keys, key=lambda key: (key[0] not in stems, len(key[0])), default=None)
 
 
 def _first_of_each_id(images):

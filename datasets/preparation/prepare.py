@@ -16,7 +16,7 @@ from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere
 from datasets.preparation.splits import Division, divide
 from utils.errors import UserError
 
-REVISION = 2  # of the preparation: raise it when the same files would give other arrays
+REVISION = 3  # of the preparation: raise it when the same files would give other arrays
 
 
 @dataclass(frozen=True)
@@ -146,17 +146,18 @@ def _write(writer, pairs, problems, options):
 def _write_split(writer, split, pairs, problems, duplicates, options):
     """Decode and write one split; returns its summary."""
     skipped, areas = list(problems), []
-    images = anti_aliased = 0
+    images = turned = anti_aliased = 0
     for pair, loaded in load_pairs.load_all(pairs, writer.size, options.on_error, skipped, split):
         is_duplicate = duplicates.add(pair.id, loaded.fingerprint)
         if is_duplicate and options.drop_leaks and split == "train":
             continue
         writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
         images += 1
+        turned += loaded.turned
         if loaded.mask is not None:
             areas.append(loaded.mask.mean((0, 1)) * 100)  # (classes,) percent of the picture
             anti_aliased += loaded.anti_aliased
-    summary = {"images": images, "skipped": skipped}
+    summary = {"images": images, "turned": turned, "skipped": skipped}
     if areas:
         summary |= {"anti_aliased": anti_aliased, "area_percent": _areas(areas, writer.classes)}
     return summary
@@ -196,6 +197,8 @@ def _describe_split(split, part, root):
     line = f"  {split}: {part['images']} {kind}"
     if part.get("anti_aliased"):
         line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"
+    if part.get("turned"):
+        line += f", {part['turned']} turned upright as their EXIF orientation says"
     lines = [line]
     for name, area in part.get("area_percent", {}).items():
         minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5

@@ -178,6 +178,19 @@ def test_the_command_writes_records_of_own_data(tmp_path, capsys):
     assert ids(address) == ids(root) != first
 
 
+def test_what_a_killed_build_left_is_not_read(built, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(built[0][5:].partition("@")[0], kept)
+    shutil.copytree(kept / "1.0.0", kept / "incomplete.ABC_1.0.0")
+    shutil.copytree(kept / "1.0.0", kept / "0.9.0")
+    for index in (kept / "1.0.0").glob("index_*.csv"):
+        index.unlink()
+    for shard in (kept / "1.0.0").glob("*test.tfrecord*"):
+        shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"1\.0\.0/.* is cut off"):
+        open_split(f"tfds:{kept}@24x32", "test")
+
+
 def test_what_is_no_record_is_told(built, tmp_path):
     address, _ = built
     for wrong in ("tfds:ph2_segmentation", "tfds:@24x32", "tfds:x@24", "tfds:x@0x5"):

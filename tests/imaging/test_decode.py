@@ -2,12 +2,14 @@
 
 import io
 import struct
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from miniature import SIZE, picture, square
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imaging import decode
 
@@ -77,14 +79,88 @@ def test_grey_rgba_16_bit_and_cmyk_images_are_converted():
             assert np.abs(image.astype(int) - expected).mean() <= tolerance, name
 
 
-def test_orientation_in_exif_is_ignored():
+def turned(pixels, orientation, kind="JPEG", **options):
+    """A file of uint8 (H, W, 3) RGB pixels with an EXIF orientation."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    buffer = io.BytesIO()
-    Image.fromarray(picture(1)).save(buffer, "JPEG", exif=exif)
-    image, size = decode.image(buffer.getvalue(), SIZE)
-    assert size == SIZE and image.shape == (*SIZE, 3)
-    assert decode.mask(encode(square(1), ".png"), SIZE, size)[0].shape == SIZE
+    exif[decode.ORIENTATION] = orientation
+    return pil_bytes(pixels, "RGB", kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_or_left_as_stored(kind, orientation):
+    stored = cv2.cvtColor(picture(1, (120, 160)), cv2.COLOR_BGR2RGB)
+    data = turned(stored, orientation, kind, **({} if kind == "TIFF" else {"quality": 95}))
+    with Image.open(io.BytesIO(data)) as opened:
+        upright = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    size = upright.shape[:2]
+    image, source = decode.image(data, size)
+    assert np.abs(image.astype(int) - upright).mean() < 2
+    if kind != "TIFF":  # OpenCV turns TIFF by itself
+        assert source == size
+        image, source = decode.image(data, (120, 160), upright=False)
+        assert source == (120, 160) and np.abs(image.astype(int) - stored).mean() < 3
+
+
+def test_an_orientation_that_is_none_is_upright():
+    for wrong in (0, 9, 255):
+        assert decode.orientation(turned(picture(1), wrong)) == 1
+    for data in (encode(picture(1), ".bmp"), encode(picture(1), ".png"), b"\xff\xd8 damaged", b""):
+        assert decode.orientation(data) == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), [
+    ("WEBP", {"lossless": True}), ("WEBP", {"quality": 95}), ("WEBP", {"quality": 95, "exif": b"Exif\0\0"}),
+    ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {"compression": "tiff_deflate"}),
+])  # fmt: skip
+def test_tiff_and_webp_are_read_and_checked_as_the_others(kind, options):
+    pixels = cv2.cvtColor(picture(2, (121, 163)), cv2.COLOR_BGR2RGB)
+    data = pil_bytes(pixels, "RGB", kind, **options)
+    image, size = decode.image(data, (121, 163))
+    assert size == (121, 163) and np.abs(image.astype(int) - pixels).mean() < 3
+    for fraction in (0.95, 0.5, 0.05):
+        with pytest.raises(ValueError, match=r"cut off|damaged|not an image"):
+            decode.image(data[: int(len(data) * fraction)], (24, 32))
+
+
+def test_tiffs_of_many_kinds():
+    deep = picture(3).astype(np.uint16) * 257
+    big = encode(deep, ".tiff")  # 16 bits, which Pillow does not read
+    assert np.abs(decode.image(big, SIZE)[0].astype(int) - picture(3)[..., ::-1]).mean() < 1.5
+    mask, _ = decode.mask(encode(square(4), ".tiff"), SIZE, SIZE)
+    assert np.array_equal(mask, square(4) > 0)
+    assert decode.header_size(tiff({256: 5, 257: 4})) == (4, 5)
+
+
+def tiff(tags):
+    """A TIFF of one strip of 60 bytes from its tags: {number: value}, in Motorola's order of bytes."""
+    tags = {**tags, 273: 62, 279: 60}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries).ljust(62 + 60, b"\0")
+
+
+def png_chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+SIDES = (30000 - 1).to_bytes(3, "little") * 2
+BOMBS = {
+    "TIFF": tiff({256: 30000, 257: 30000}),
+    "WebP": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + SIDES,
+    "PNG": b"\x89PNG\r\n\x1a\n"
+    + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0))
+    + png_chunk(b"IEND", b""),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_bombs_of_every_format_are_refused_from_their_header(kind):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"30000x30000 pixels, more than the 100,000,000 accepted"):
+        decode.image(BOMBS[kind], SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
 
 
 def test_whole_jpegs_of_all_kinds_are_accepted():
