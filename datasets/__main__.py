@@ -36,7 +36,7 @@ def listing() -> str:
     """The table of data sets as text."""
     rows = [("name", "images", "download", "terms", "what")]
     for name, one in TABLE.items():
-        rows.append((name, " + ".join(map(str, one.counts.values())) or "any", one.download, one.licence, one.title))
+        rows.append((name, " + ".join(map(str, one.counts.values())) or "any", one.download, one.terms, one.title))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

@@ -28,7 +28,7 @@ DATASET = Declaration(
         {"all": Part(("images",), ("masks",))},
     ),
     mask_suffixes={"lesion": _SUFFIX},
-    licence="yours",
+    terms="yours",
     citation="",
     homepage="datasets/folder.py, which describes the folders",
 )

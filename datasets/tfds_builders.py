@@ -58,9 +58,9 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             supervised_keys=("image", "mask"),
             homepage=one.homepage,
             citation=one.citation,
-            license=one.licence,
+            license=one.terms,
             metadata=tfds.core.MetadataDict(
-                dataset=one.name, task=one.task, licence=one.licence, classes=list(one.classes)
+                dataset=one.name, task=one.task, licence=one.terms, classes=list(one.classes)
             ),
         )
 

@@ -143,7 +143,8 @@ def _scan(path):
     with open(path, "rb") as file:
         while head := file.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
-            offset, data = file.tell(), file.read(length)
+            offset = file.tell()
+            data = file.read(length)
             if len(head) < 12 or len(data) < length or len(file.read(4)) < 4:
                 raise UserError(f"{path} is cut off; prepare the records again")
             yield offset, length, data

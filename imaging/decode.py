@@ -1,7 +1,7 @@
 """Bytes of a picture file to an RGB image or a {0, 1} mask at the target size. JPEG, PNG, BMP, TIFF and WebP.
 
 The header is read first: it gives the size (needed to pair image and mask, and to refuse absurd ones before any
-memory is taken) and shows whether the file is whole; OpenCV fills what a cut JPEG lacks with grey and says nothing.
+memory is taken) and shows whether the file is whole; OpenCV fills what a cut JPEG lacks with gray and says nothing.
 
 An image may be stored turned, with its EXIF orientation beside it. `image` gives it upright or as it is stored; masks
 are always taken as they are stored.
@@ -29,13 +29,13 @@ _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # orientation -> flip of OpenCV
 _REMEDY_CUT = "the file is cut off; copy or download it again"
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-_COLOR_MASK = "a color mask; expected one grey channel, 0 or 1 for background and 255 or 1 for lesion"
+_COLOR_MASK = "a color mask; expected one gray channel, 0 or 1 for background and 255 or 1 for lesion"
 
 
 def image(data: bytes, size: Size, upright: bool = True) -> tuple[np.ndarray, Size]:
     """Decode and resize an image.
 
-    data: bytes of the file; grey, RGBA, 16-bit and CMYK pictures are converted. size: (H, W) of the result in pixels.
+    data: bytes of the file; gray, RGBA, 16-bit and CMYK pictures are converted. size: (H, W) of the result in pixels.
     upright: turned as its EXIF orientation says, else as it is stored.
     Returns (uint8 (H, W, 3) RGB, (height, width) of the source). A JPEG is decoded at 1/8, 1/4 or 1/2 of its size if
     that is still at least `size`: the discrete cosine transform then does part of the averaging, many times faster.
@@ -89,7 +89,7 @@ def mask(data: bytes, size: Size | None, source: Size | None) -> tuple[np.ndarra
 
     data: bytes of the file. size: (H, W) of the result, None for the mask's own.
     source: the image's (height, width), None for any.
-    Returns (uint8 (H, W) of {0, 1}, True if the mask had greys between and was thresholded at 127).
+    Returns (uint8 (H, W) of {0, 1}, True if the mask had grays between and was thresholded at 127).
     UserError: as `image`; also another size than the image's, a color mask, or values that are no mask's.
     """
     found = _mask_size(data, source)
@@ -169,7 +169,8 @@ def header_size(data: bytes) -> Size:
 
 
 def _check_jpeg(data):
-    size, at = None, 2
+    size = None
+    at = 2
     while True:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
             at += 1
@@ -189,7 +190,8 @@ def _check_jpeg(data):
 
 
 def _check_png(data):
-    view, at = memoryview(data), 8
+    view = memoryview(data)
+    at = 8
     kind = None
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -309,7 +311,7 @@ def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _one_channel(pixels):
-    """uint8 (H, W) from what OpenCV read: grey, or color with equal channels (alpha is ignored), of 8 or 16 bits."""
+    """uint8 (H, W) from what OpenCV read: gray, or color with equal channels (alpha is ignored), of 8 or 16 bits."""
     if pixels.dtype == np.uint16:
         pixels = pixels.astype(np.uint8) if pixels.max() <= 255 else (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -322,11 +324,11 @@ def _one_channel(pixels):
     return np.ascontiguousarray(first)
 
 
-def _binary(grey):
-    """(uint8 (H, W) of {0, 255}, whether it was anti-aliased) from a grey mask uint8 (H, W)."""
-    if cv2.sumElems(grey)[0] == 255 * cv2.countNonZero(grey):  # 0 and 255 alone, as nearly all are
-        return grey, False
-    histogram = cv2.calcHist([grey], [0], None, [256], [0, 256])
+def _binary(gray):
+    """(uint8 (H, W) of {0, 255}, whether it was anti-aliased) from a gray mask uint8 (H, W)."""
+    if cv2.sumElems(gray)[0] == 255 * cv2.countNonZero(gray):  # 0 and 255 alone, as nearly all are
+        return gray, False
+    histogram = cv2.calcHist([gray], [0], None, [256], [0, 256])
     values = np.flatnonzero(histogram)
     if len(values) == 1 or set(values) == {0, 1}:
         cut = 0 if values[-1] == 1 else 127
@@ -335,4 +337,4 @@ def _binary(grey):
         raise UserError(f"mask values {listed}; expected two, 0 and 255 or 0 and 1 (several classes: see --classes)")
     else:
         cut = 127
-    return cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2
+    return cv2.threshold(gray, cut, 255, cv2.THRESH_BINARY)[1], len(values) > 2

@@ -20,7 +20,8 @@ def is_litter(path: str | PurePath) -> bool:
 
 def walk(folder: str | Path) -> list[Path]:
     """Every file below a folder that is no litter, in order. Links are followed, but into no folder twice."""
-    files, entered = [], set()
+    files = []
+    entered = set()
     for parent, below, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         if real in entered:

@@ -27,7 +27,7 @@ DATASET = Declaration(
     download="by hand",
     layouts=({"all": Part(images=("photographs",), masks=("outlines",))},),
     mask_suffixes={"mole": "_outline"},
-    licence="CC0 1.0",
+    terms="CC0 1.0",
     citation="Nobody, Toy moles, 2025",
     homepage="https://example.org/toy_moles",
 )

@@ -39,7 +39,7 @@ class Pair:
     index_classes: int = 0
 
 
-# === One data set in one place ===
+# === One data set ===
 
 
 class Listing:
@@ -51,58 +51,58 @@ class Listing:
     FileNotFoundError: there is nothing; the message says how to get it.
     """
 
-    def __init__(self, declaration: Declaration, place: str | Path, archives: bool):
+    def __init__(self, declaration: Declaration, source: str | Path, archives: bool):
         self.declaration = declaration
         opened = archive_files.open_archive if archives else archive_files.open_folder
         try:
-            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(place, name))
+            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(source, name))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"in '{place}': {error}") from None
+            raise FileNotFoundError(f"in '{source}': {error}") from None
         empty = [split for split, found in self.pairs.items() if not found and not self.problems[split]]
         if len(empty) == len(self.pairs):
-            raise FileNotFoundError(_nothing(declaration, place))
+            raise FileNotFoundError(_nothing(declaration, source))
         self.notes += [f"no {split} split: its folder holds no images" for split in empty]
         self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
-        self.lesions = _read_lesions(declaration.lesion_table, place)
+        self.lesions = _read_lesions(declaration.lesion_table, source)
         kind = "archives" if archives else "folders"
-        self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(place).resolve())}
+        self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(source).resolve())}
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
 
 
-def find_anywhere(declaration: Declaration, place: str | Path) -> Listing:
-    """The `Listing` of a data set whose folders, or else archives, lie in `place`."""
+def find_anywhere(declaration: Declaration, source: str | Path) -> Listing:
+    """The `Listing` of a data set whose folders, or else archives, lie in `source`."""
     try:
-        return Listing(declaration, place, archives=False)
+        return Listing(declaration, source, archives=False)
     except FileNotFoundError as error:
         try:
-            return Listing(declaration, place, archives=True)
+            return Listing(declaration, source, archives=True)
         except FileNotFoundError:
             raise error from None
 
 
-def _nothing(declaration, place):
+def _nothing(declaration, source):
     layouts = []
     for layout in declaration.layouts:
         layouts.append(", ".join(name for part in layout.values() for name in part.images))
-    nowhere = "" if Path(place).is_dir() else " (no such folder)"
+    nowhere = "" if Path(source).is_dir() else " (no such folder)"
     fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
     return (
-        f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {' or '.join(layouts)}. "
+        f"{declaration.title}: no images found in '{source}'{nowhere}; looked for {' or '.join(layouts)}. "
         f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
         "or the official folders, unpacked, in --root or --folders DIR"
     )
 
 
-def _read_lesions(table, place):
-    """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
+def _read_lesions(table, source):
+    """image id -> lesion id from a declaration's lesion_table in the folder `source`; empty if it is not there.
 
     UserError: the file is no such table.
     """
     if table is None:
         return {}
     pattern, image, lesion = table
-    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file() and not is_litter(path.name)):
+    for path in sorted(path for path in Path(source).glob(pattern) if path.is_file() and not is_litter(path.name)):
         try:
             text = path.read_text(encoding="utf-8-sig")  # a byte-order mark may stand before it
             separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -120,11 +120,13 @@ def find_pairs(
 ) -> tuple[dict[str, list[Pair]], dict[str, list[str]], list[str]]:
     """List a data set's pairs.
 
-    open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a place).
+    open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a folder).
     Returns (pairs: split -> list of Pair, problems: split -> list of messages, notes: list of messages).
     FileNotFoundError: masks without their images' folder, or a training split without masks.
     """
-    pairs, problems, notes = {}, {}, []
+    pairs = {}
+    problems = {}
+    notes = []
     for split, (part, images, masks) in _open_layout(declaration.layouts, open_part).items():
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
@@ -186,7 +188,8 @@ def _match(images, masks, declaration, where):
 
 def _by_image_and_class(masks, suffixes, stems):
     """((stem of the image, class) -> mask files, problems). stems: of all images."""
-    found, problems = {}, []
+    found = {}
+    problems = []
     for mask in masks:
         key = _mask_key(mask.stem, suffixes, stems)
         same = [other for other in found.get(key, []) if other.stem == mask.stem]
@@ -216,7 +219,8 @@ def _mask_key(stem, suffixes, stems):
 
 def _first_of_each_id(images):
     """(images of different ids, problems: those whose id an image before them has)."""
-    first, problems = {}, []
+    first = {}
+    problems = []
     for image in images:
         if image.stem in first:
             problems.append(f"{image.label}: same id as {first[image.stem].label}; remove one of them")
@@ -253,7 +257,9 @@ def join(listings: Sequence[Listing]) -> tuple[dict[str, list[Pair]], list[str]]
     Images are the same if their ISIC ids are; those that two sets have in different splits are noted.
     UserError: two images have the same name, which is no ISIC id.
     """
-    joined, first, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
+    joined = {}  # split -> pairs
+    first = {}  # id -> (set, split)
+    shared = Counter()  # (set, split, set, split) -> images
     for one in listings:
         name = one.declaration.name
         for split, pairs in one.pairs.items():
@@ -274,7 +280,7 @@ def join(listings: Sequence[Listing]) -> tuple[dict[str, list[Pair]], list[str]]
 
 
 def fingerprint(listings: Sequence[Listing], settings: Any) -> str:
-    """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
+    """Digest of all that decides the arrays: settings, and source, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
     for one in listings:
         digest.update(repr((one.origin, one.problems, one.lesions)).encode())

@@ -73,7 +73,7 @@ def prepare(
     meta = {
         "dataset": "+".join(one.declaration.name for one in listings),
         "task": declarations[0].task,
-        "licence": "; ".join(dict.fromkeys(one.licence for one in declarations)),
+        "licence": "; ".join(dict.fromkeys(one.terms for one in declarations)),
         "source": [one.origin for one in listings],
         "fingerprint": mark,
         "notes": [note for one in listings for note in one.notes] + notes,
@@ -87,15 +87,15 @@ def prepare(
     return arrays.read_meta(root), True
 
 
-def _list(declarations, place, archives):
+def _list(declarations, source, archives):
     """A `Listing` of each. UserError: their classes differ."""
     for one in declarations[1:]:
         if one.classes != declarations[0].classes:
             both = " and ".join(f"{d.name} has {', '.join(d.classes)}" for d in (declarations[0], one))
             raise UserError(f"only data sets with the same classes go together; {both}")
     if len(declarations) > 1:
-        return [find_anywhere(one, place) for one in declarations]
-    return [Listing(declarations[0], place, archives)]
+        return [find_anywhere(one, source) for one in declarations]
+    return [Listing(declarations[0], source, archives)]
 
 
 def _up_to_date(root, mark):
@@ -133,7 +133,8 @@ def _write(writer, pairs, problems, options):
 
     The training images come last, when it is known what they must not be near-duplicates of.
     """
-    duplicates, summary = near_duplicates.AcrossSplits(), {}
+    duplicates = near_duplicates.AcrossSplits()
+    summary = {}
     for split in ("test", "val", "train"):
         found = pairs.get(split, [])
         if found or problems[split]:
@@ -145,7 +146,8 @@ def _write(writer, pairs, problems, options):
 
 def _write_split(writer, split, pairs, problems, duplicates, options):
     """Decode and write one split; returns its summary."""
-    skipped, areas = list(problems), []
+    skipped = list(problems)
+    areas = []
     images = turned = anti_aliased = 0
     for pair, loaded in load_pairs.load_all(pairs, writer.size, options.on_error, skipped, split):
         is_duplicate = duplicates.add(pair.id, loaded.fingerprint)

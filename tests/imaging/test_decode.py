@@ -60,17 +60,17 @@ def test_reduced_picture_is_never_smaller_than_the_target(monkeypatch):
 def test_grey_rgba_16_bit_and_cmyk_images_are_converted():
     pixels = picture(5)
     rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     rgba = np.dstack([pixels, np.full(SIZE, 30, np.uint8)])
     cases = {
-        "grey PNG": (encode(grey, ".png"), np.dstack([grey] * 3), 0),
-        "grey JPEG": (encode(grey, ".jpg"), np.dstack([grey] * 3), 3),
+        "gray PNG": (encode(gray, ".png"), np.dstack([gray] * 3), 0),
+        "gray JPEG": (encode(gray, ".jpg"), np.dstack([gray] * 3), 3),
         "RGBA": (encode(rgba, ".png"), rgb, 0),
         "16 bit": (encode(pixels.astype(np.uint16) * 257, ".png"), rgb, 1),
         "CMYK": (pil_bytes(rgb, "CMYK", "JPEG", quality=95), rgb, 6),
         "palette": (pil_bytes(rgb, "P", "PNG"), rgb, 25),
         "BMP": (encode(pixels, ".bmp"), rgb, 0),
-        "1-bit BMP": (pil_bytes(grey, "1", "BMP"), None, 0),
+        "1-bit BMP": (pil_bytes(gray, "1", "BMP"), None, 0),
     }
     for name, (data, expected, tolerance) in cases.items():
         image, size = decode.image(data, SIZE)
@@ -218,15 +218,15 @@ def test_huge_header_is_refused_before_any_memory_is_taken():
     [((0, 255), (0, 1)), ((0, 1), (0, 1)), ((0,), (0,)), ((255,), (1,)), ((1,), (1,)), ((3, 250), (0, 1))],
 )
 def test_mask_values(values, expected):
-    grey = np.tile(np.array(values, np.uint8), (10, 4))
-    mask, anti_aliased = decode.mask(encode(grey, ".png"), grey.shape, grey.shape)
+    gray = np.tile(np.array(values, np.uint8), (10, 4))
+    mask, anti_aliased = decode.mask(encode(gray, ".png"), gray.shape, gray.shape)
     assert mask.dtype == np.uint8 and not anti_aliased
     assert mask.tolist() == np.tile(np.array(expected), (10, 4)).tolist()
 
 
 def test_anti_aliased_mask_is_cut_at_127_and_told():
-    grey = np.array([[0, 100, 127, 128, 200, 255]] * 3, np.uint8)
-    mask, anti_aliased = decode.mask(encode(grey, ".png"), grey.shape, grey.shape)
+    gray = np.array([[0, 100, 127, 128, 200, 255]] * 3, np.uint8)
+    mask, anti_aliased = decode.mask(encode(gray, ".png"), gray.shape, gray.shape)
     assert anti_aliased and mask[0].tolist() == [0, 0, 0, 1, 1, 1]
     jpeg = encode(square(9), ".jpg")  # as Kvasir-SEG has them
     mask, _ = decode.mask(jpeg, SIZE, SIZE)
@@ -251,7 +251,7 @@ def test_masks_of_other_modes_give_the_same():
 
 
 def test_masks_that_are_no_masks_are_refused():
-    with pytest.raises(ValueError, match="a color mask; expected one grey channel"):
+    with pytest.raises(ValueError, match="a color mask; expected one gray channel"):
         decode.mask(encode(picture(1), ".png"), SIZE, SIZE)
     classes = np.tile(np.array([0, 1, 2], np.uint8), (10, 4))
     with pytest.raises(ValueError, match="mask values 0, 1, 2; expected two, 0 and 255 or 0 and 1"):

@@ -126,7 +126,7 @@ def test_images_held_out_for_validation(tmp_path):
     areas = split.masks[:].mean((1, 2, 3))
     areas[:20] = (areas[:20] + areas[40:]) / 2
     order = np.argsort(areas[:40], kind="stable")
-    assert (held[order].reshape(8, 5).sum(axis=1) == 1).all()  # one of each five neighbours in area
+    assert (held[order].reshape(8, 5).sum(axis=1) == 1).all()  # one of each five neighbors in area
 
     def some(numbers):
         ids = [split.ids[n] for n in numbers]
