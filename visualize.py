@@ -39,7 +39,7 @@ import pandas as pd
 import metrics
 import runs
 from datasets.arrays import open_split, read_meta
-from datasets.class_statistics import class_shares
+from datasets.class_statistics import class_statistics
 from evaluation import samples
 from figures import classes as class_figures
 from figures import sheets, training_curves
@@ -165,7 +165,7 @@ def distribution(given):
     for name in read_meta(given.data)["counts"]:
         split = open_split(given.data, name)
         if split.masks is not None and len(split.ids):
-            statistics[name] = class_shares(split.masks)
+            statistics[name] = class_statistics(split.masks)
             classes = split.classes
     if not statistics:
         raise UserError(f"{given.data}: no split has masks to count")

@@ -31,7 +31,8 @@ from datasets.preparation.splits import Division  # noqa: E402
 
 SIZE = (192, 256)  # height, width in pixels
 TASK = isic2018.TASKS[1]
-IMAGES, MASKS = "ISIC2018_Task1-2_Test_Input", "ISIC2018_Task1_Test_GroundTruth"  # may come without masks
+IMAGES = "ISIC2018_Task1-2_Test_Input"
+MASKS = "ISIC2018_Task1_Test_GroundTruth"  # may come without masks
 PEAK = """
 import sys
 from datasets import isic2018
@@ -70,7 +71,8 @@ def from_archives(root, archives):
 
 def seconds(function, *arguments):
     """(on the clock, of processor time on all cores): the second does not depend on what else the machine does."""
-    clock, processor = time.perf_counter(), time.process_time()
+    clock = time.perf_counter()
+    processor = time.process_time()
     function(*arguments)
     return time.perf_counter() - clock, time.process_time() - processor
 
@@ -79,7 +81,8 @@ def large_jpegs(folder, count, rounds):
     synthetic.write(folder / "few", {"test": 4}, size=(3000, 4000))
     for name, folders in {"images": (IMAGES,), "images and masks": (IMAGES, MASKS)}.items():
         root = link_many(folder / "few", folder / name, count, folders)
-        ours, loop = [], []
+        ours = []
+        loop = []
         for _ in range(rounds):
             ours.append(seconds(prepared, root))
             loop.append(seconds(pil_loop, root, folders))
@@ -106,7 +109,8 @@ def records(folder, archives):
     builder = tfds_builders.build("isic2018", TASK, folder, archives, Division())
     written = time.perf_counter() - start
     split = open_split(f"tfds:{folder}/{builder.name}@128x128", "train")
-    start, order = time.perf_counter(), np.random.default_rng(0).permutation(len(split.ids))
+    start = time.perf_counter()
+    order = np.random.default_rng(0).permutation(len(split.ids))
     for first in range(0, len(order), 16):
         batch = order[first : first + 16]
         split.images[batch], split.masks[batch]

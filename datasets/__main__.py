@@ -36,7 +36,7 @@ def listing() -> str:
     """The table of data sets as text."""
     rows = [("name", "images", "download", "terms", "what")]
     for name, one in TABLE.items():
-        rows.append((name, " + ".join(map(str, one.counts.values())) or "any", one.download, one.licence, one.title))
+        rows.append((name, " + ".join(map(str, one.counts.values())) or "any", one.download, one.terms, one.title))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -45,7 +45,9 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         "python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", choices=TABLE, metavar="NAME", help="a data set; without: list them")
+    parser.add_argument(
+        "name", nargs="?", choices=TABLE, metavar="NAME", help=f"{', '.join(TABLE)}; without: list them"
+    )
     parser.add_argument("--combine", type=names, metavar="NAME,NAME", help="several data sets in place of NAME")
     add_arguments(parser, root=None)
     parser.add_argument("--folds", type=positive, help=f"number of folds, without official splits (default {FOLDS})")

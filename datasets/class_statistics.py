@@ -1,7 +1,7 @@
-"""How much of a data set each class is: pixels of every mask, shares of images and of pixels.
+"""How much of a data set each class is: pixels of every mask, fractions of images and of pixels.
 
     pixels = class_pixels(split.masks)     # (images, classes), a row a mask; more than 0 where the class is there
-    shares = class_shares(split.masks)     # Shares
+    statistics = class_statistics(split.masks)     # ClassStatistics
 
 Masks are read a few at a time: nothing but the counts is kept.
 """
@@ -13,9 +13,9 @@ import numpy as np
 CHUNK = 32  # masks at a time
 
 
-class Shares(NamedTuple):
+class ClassStatistics(NamedTuple):
     """Of one split. images: how many. having: (classes,), images that have the class. any: images that have one at all.
-    pixels: (classes,), share of all pixels."""
+    pixels: (classes,), fraction of all pixels."""
 
     images: int
     having: np.ndarray
@@ -23,7 +23,7 @@ class Shares(NamedTuple):
     pixels: np.ndarray
 
 
-def class_pixels(masks):
+def class_pixels(masks: np.ndarray) -> np.ndarray:
     """Pixels of each class in each mask. masks: uint8 (N, H, W, classes) of {0, 1}. Returns int64 (N, classes)."""
     _, height, width, classes = masks.shape
     found = [np.zeros((0, classes), np.int64)]
@@ -34,9 +34,14 @@ def class_pixels(masks):
     return np.concatenate(found)
 
 
-def class_shares(masks):
-    """The Shares of masks, uint8 (N, H, W, classes) of {0, 1}, one at least."""
+def class_statistics(masks: np.ndarray) -> ClassStatistics:
+    """The ClassStatistics of masks, uint8 (N, H, W, classes) of {0, 1}, one at least."""
     pixels = class_pixels(masks)
     there = pixels > 0
-    having, any_class = there.sum(axis=0), int(there.any(axis=1).sum())
-    return Shares(len(pixels), having, any_class, pixels.sum(axis=0) / (len(pixels) * masks.shape[1] * masks.shape[2]))
+    all_pixels = len(pixels) * masks.shape[1] * masks.shape[2]
+    return ClassStatistics(
+        images=len(pixels),
+        having=there.sum(axis=0),
+        any=int(there.any(axis=1).sum()),
+        pixels=pixels.sum(axis=0) / all_pixels,
+    )

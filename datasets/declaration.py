@@ -43,7 +43,7 @@ class Part:
 class Declaration:
     """A data set.
 
-    counts: split -> number of official images. download: size of the archives in words.
+    counts: split -> number of official images. download: size of the archives in words. terms: the license.
     layouts: the ways it is found on disk, each split -> Part; the first of which anything is there counts. A single
     split "all" means that there are no official ones: a seed divides it.
     mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem.
@@ -60,7 +60,7 @@ class Declaration:
     download: str
     layouts: tuple[dict[str, Part], ...]
     mask_suffixes: dict[str, str]
-    licence: str
+    terms: str
     citation: str
     homepage: str
     archives: tuple[Archive, ...] = ()

@@ -1,12 +1,12 @@
 """Your own data: DIR/train, DIR/val, DIR/test with images/ and masks/ each, or just DIR/images and DIR/masks.
 
-JPEG, PNG or BMP files. Image and mask have the same name, or the mask's ends in _segmentation, _Segmentation, _mask or
-_lesion. Only train must have masks. Without the split folders the images are divided by chance.
+JPEG, PNG, BMP, TIFF or WebP files. Image and mask have the same name, or the mask's ends in _segmentation,
+_Segmentation, _mask or _lesion. Only train must have masks. Without the split folders the images are divided by chance.
 
 One class needs nothing more. Several classes lie
 
     in a mask file each, named <image>_<class>:            --classes nail,hair
-    or in one, as values 1, 2, … (0 is background):        --index-classes nail,hair
+    or in one, as values 1, 2, … (0 is background):        --index_classes nail,hair
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ DATASET = Declaration(
         {"all": Part(("images",), ("masks",))},
     ),
     mask_suffixes={"lesion": _SUFFIX},
-    licence="yours",
+    terms="yours",
     citation="",
     homepage="datasets/folder.py, which describes the folders",
 )

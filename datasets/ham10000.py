@@ -1,6 +1,6 @@
 """HAM10000: 10,015 dermoscopic images with lesion masks; no official splits.
 
-Some 2,500 images show a lesion that another image shows too, and only HAM10000_metadata.csv (or .tab) tells: put it
+Some 2,500 images show a lesion that another image shows too, and only HAM10000_metadata.csv (or .tab) says so: put it
 beside the folders or archives, and seeded splits keep the images of a lesion together.
 """
 
@@ -24,7 +24,7 @@ DATASET = Declaration(
         {"all": Part(("images",), ("masks",))},  # a common repackaging
     ),
     mask_suffixes={"lesion": "_segmentation"},
-    licence="CC BY-NC 4.0",
+    terms="CC BY-NC 4.0",
     citation="Tschandl et al., The HAM10000 dataset, Scientific Data 5:180161, 2018; masks: Tschandl et al., "
     "Human-computer collaboration for skin cancer recognition, Nature Medicine 26, 2020",
     homepage="https://doi.org/10.7910/DVN/DBW86T",

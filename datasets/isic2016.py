@@ -25,7 +25,7 @@ DATASET = Declaration(
         },
     ),
     mask_suffixes={"lesion": "_Segmentation"},
-    licence="CC0 1.0",
+    terms="CC0 1.0",
     citation="Gutman et al., Skin Lesion Analysis toward Melanoma Detection: ISBI 2016, arXiv:1605.01397",
     homepage="https://challenge.isic-archive.com/data/#2016",
     archives=tuple(_ARCHIVES.values()),

@@ -31,7 +31,7 @@ DATASET = Declaration(
         },
     ),
     mask_suffixes={"lesion": "_segmentation"},
-    licence="CC0 1.0",
+    terms="CC0 1.0",
     citation="Codella et al., Skin Lesion Analysis Toward Melanoma Detection 2017, arXiv:1710.05006",
     homepage="https://challenge.isic-archive.com/data/#2017",
     archives=tuple(_ARCHIVES.values()),

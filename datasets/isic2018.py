@@ -52,7 +52,7 @@ def _declaration(task, title, mask_suffixes):
         download="14 GB",
         layouts=({split: Part((_IMAGES[split],), (_MASKS[task][split],)) for split in _IMAGES},),
         mask_suffixes=mask_suffixes,
-        licence="CC BY-NC 4.0",
+        terms="CC BY-NC 4.0",
         citation="Codella et al., Skin Lesion Analysis Toward Melanoma Detection 2018, arXiv:1902.03368; "
         "Tschandl et al., The HAM10000 dataset, Scientific Data 5:180161, 2018",
         homepage="https://challenge.isic-archive.com/data/#2018",

@@ -12,7 +12,7 @@ DATASET = Declaration(
     download="by hand",
     layouts=tuple({"all": Part((name,), (name,), **_WITHIN)} for name in ("PH2 Dataset images", "PH2Dataset")),
     mask_suffixes={"lesion": "_lesion"},
-    licence="research and education only",
+    terms="research and education only",
     citation="Mendonça et al., PH2 - A dermoscopic image database for research and benchmarking, EMBC 2013",
     homepage="https://www.fc.up.pt/addi/ph2%20database.html",
 )

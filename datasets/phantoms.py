@@ -1,7 +1,7 @@
-"""One phantom: a drawn picture that looks like dermoscopy, with lesion mask and the five attribute masks of ISIC 2018.
+"""One phantom: a drawn picture that resembles dermoscopy, with lesion mask and the five attribute masks of ISIC 2018.
 
 Color is computed as in skin: light is dimmed by melanin (brown to black) and by blood (red), after Beer and Lambert;
-lesion, network, globules, streaks and freckles are places with more melanin. Lengths are in units of the shorter image
+lesion, network, globules, streaks and freckles are spots with more melanin. Lengths are in units of the shorter image
 side and random fields live on grids of a fixed size, so one seed gives one picture at every resolution (of the same
 aspect ratio).
 
@@ -17,10 +17,10 @@ import numpy as np
 from datasets.isic2018 import ATTRIBUTES
 from utils.errors import UserError
 
-# Shares of images that show each attribute, as in the ISIC 2018 training set; streaks (0.039 there) are a little more
-# frequent, so that a small set has some.
-SHARES = (0.587, 0.073, 0.06, 0.263, 0.232)
-# seed × rotation mod 1 < share decides on each attribute: spread evenly, so 21 seeds in a row hold every attribute.
+# Fractions of the images that show each attribute, as in the ISIC 2018 training set; streaks (0.039 there) are somewhat
+# more frequent, so that a small set has some.
+FREQUENCIES = (0.587, 0.073, 0.06, 0.263, 0.232)
+# seed × rotation mod 1 < frequency decides on each attribute: spread evenly, so 21 seeds in a row hold every attribute.
 ROTATIONS = (11**0.5, 2**0.5, (5**0.5 - 1) / 2, 3**0.5, 7**0.5)
 MIN_SIDE = 32  # pixels
 GRID = 240  # rows of the grid that shapes and regions are computed on
@@ -115,7 +115,8 @@ def lesion_shape(rng, grid, streaks):
     if cut:
         side = rng.integers(2)
         center[side] = rng.choice([-1, 1]) * (grid.extent[1 - side] / 2 - radius * rng.uniform(0.2, 0.8))
-    turn, stretch = rng.uniform(0, pi), rng.uniform(1, 1.7) ** 0.5
+    turn = rng.uniform(0, pi)
+    stretch = rng.uniform(1, 1.7) ** 0.5
     u, v = x - np.float32(center[0]), y - np.float32(center[1])
     rho, theta = cv2.cartToPolar((u * cos(turn) + v * sin(turn)) / stretch, (v * cos(turn) - u * sin(turn)) * stretch)
     rho /= radius
@@ -127,7 +128,8 @@ def lesion_shape(rng, grid, streaks):
         level = level - 1.5 * ramp(np.sqrt(np.sqrt(outward)), 0.7, 1.1)  # outward: 1 at mid-side
     spikes = sector = np.zeros_like(level)
     if streaks:
-        width, fingers = rng.uniform(0.5, 1.6), int(rng.integers(22, 40))
+        width = rng.uniform(0.5, 1.6)
+        fingers = int(rng.integers(22, 40))
         fan = np.cos(fingers * theta + 2 * grid.noise(rng, max(1.0, 1.5 / radius)))
         border = theta[np.abs(level - np.quantile(level, 1 - area)) < 0.05]  # directions where the picture shows it
         sector = np.cos(theta - rng.choice(border)) - np.float32(np.cos(width))
@@ -141,10 +143,10 @@ def lesion_shape(rng, grid, streaks):
     return Lesion(radius, distance, spikes, sector)
 
 
-def patch(rng, grid, lesion, share):
-    """A coherent part of the lesion: a field, positive on about `share` of its area, at most about 1."""
+def patch(rng, grid, lesion, fraction):
+    """A coherent part of the lesion: a field, positive on about `fraction` of its area, at most about 1."""
     noise = grid.noise(rng, max(1.0, 1.3 / lesion.radius), octaves=3)
-    cut = np.quantile(noise[lesion.distance > 0], 1 - share)
+    cut = np.quantile(noise[lesion.distance > 0], 1 - fraction)
     return np.minimum(noise - cut, lesion.distance / lesion.radius * 8)
 
 
@@ -166,7 +168,8 @@ def dots(rng, grid, lesion, count, radius, clusters):
         seeds = free[rng.integers(len(free), size=clusters)]
         reach = 1.7 * radius * (count / clusters) ** 0.5
         free = free[np.min(np.linalg.norm(free[:, None] - seeds, axis=-1), axis=1) < reach]
-    points, radii = free[rng.integers(len(free), size=count)], radius * rng.uniform(0.6, 1.2, count)
+    points = free[rng.integers(len(free), size=count)]
+    radii = radius * rng.uniform(0.6, 1.2, count)
     gaps = np.linalg.norm(points[:, None] - points, axis=-1) < 2.2 * radius
     apart = ~np.any(np.tril(gaps, -1), axis=1)  # too near an earlier one: left out
     return points[apart], radii[apart]
@@ -188,7 +191,7 @@ def skin(rng, frame):
 
 
 def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
-    """Adds the lesion's pigment in place → opacity of its blue-grey veil (H, W)."""
+    """Adds the lesion's pigment in place → opacity of its blue-gray veil (H, W)."""
     softness = lesion.radius * rng.uniform(0.04, 0.26) * np.exp(0.4 * grid.noise(rng, max(1.0, 0.8 / lesion.radius)))
     edge = ramp(lesion.distance / softness, -1, 1)  # 0.5 on the border of the mask
     depth = np.clip(lesion.distance / lesion.radius, 0, 0.6)
@@ -201,9 +204,10 @@ def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
         red = red + rng.uniform(0.15, 0.4) * ramp(patch(rng, grid, lesion, rng.uniform(0.2, 0.6)), -0.5, 1.2)
     if rng.random() < 0.12:  # scar-like white regression: most pigment is gone
         scar = ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2)
-        amount, red = amount * (1 - 0.75 * scar), red - 0.08 * scar
+        amount = amount * (1 - 0.75 * scar)
+        red = red - 0.08 * scar
     veil = np.zeros_like(edge)
-    if rng.random() < 0.15:  # blue-grey veil
+    if rng.random() < 0.15:  # blue-gray veil
         veil = edge * ramp(patch(rng, grid, lesion, rng.uniform(0.05, 0.3)), -0.5, 1.2) * rng.uniform(0.3, 0.65)
     grain = 1 + rng.uniform(0.05, 0.16) * frame.noise(rng, rng.uniform(20, 40), octaves=3)
     melanin += frame.fit(edge * (amount + 0.8 * lesion.spikes * density)) * grain
@@ -213,7 +217,8 @@ def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
 
 def paint_attributes(rng, frame, grid, lesion, density, present, melanin):
     """Adds the structures in place → {channel: field on the grid or (points, radii)}, (opacity, color) of cysts."""
-    regions, layers = {}, []
+    regions = {}
+    layers = []
     spacing = float(np.clip(lesion.radius * rng.uniform(0.08, 0.14), 0.015, 0.03))
     grain = float(np.clip(lesion.radius * 0.05, 0.006, 0.013))
     contrast = min(1, 1.5 * density)
@@ -246,7 +251,7 @@ def drawing(frame):
 
 
 def hair(rng, frame):
-    """Curved, tapering hairs that share a direction → opacity (H, W), 0 to 1."""
+    """Curved, tapering hairs of one direction → opacity (H, W), 0 to 1."""
     kind = rng.choice(5, p=(0.48, 0.27, 0.13, 0.06, 0.06))
     count = int((0, rng.integers(2, 9), rng.integers(12, 30), rng.integers(35, 80), rng.integers(40, 110))[kind])
     length, width = (0.05, 0.007) if kind == 4 else (0.55, 0.006)  # kind 4: stubble
@@ -254,7 +259,8 @@ def hair(rng, frame):
     t = np.linspace(0, 1, 14)[:, None]  # (14, 1)
     starts = rng.uniform(-0.6, 0.6, (count, 2)) * fine.extent[::-1]
     turns = rng.uniform(0, 2 * pi) + rng.normal(0, 0.45, count) + pi * (rng.random(count) < 0.2)
-    lengths, bends = length * rng.lognormal(0, 0.45, count), rng.normal(0, 0.5, count)
+    lengths = length * rng.lognormal(0, 0.45, count)
+    bends = rng.normal(0, 0.5, count)
     widths = width * rng.uniform(0.4, 1.0, count) * rng.uniform(0.6, 1)
     for start, turn, span, bend, thick in zip(starts, turns, lengths, bends, widths, strict=True):
         angles = turn + bend * t + 0.5 * bend * t**2
@@ -267,7 +273,9 @@ def hair(rng, frame):
 def ruler(rng, frame):
     """A scale engraved in the dermoscope's glass, near the lower border → opacity (H, W), 0 to 1."""
     fine, layer = drawing(frame)
-    turn, length, ticks = rng.normal(0, 0.2), rng.uniform(0.35, 0.6), 20
+    turn = rng.normal(0, 0.2)
+    length = rng.uniform(0.35, 0.6)
+    ticks = 20
     along, up = np.float64([np.cos(turn), np.sin(turn)]), np.float64([np.sin(turn), -np.cos(turn)])
     start = np.float64([rng.uniform(-0.3, 0.1) - length / 2, fine.extent[0] / 2 - rng.uniform(0.1, 0.2)])
     feet = start + along * np.linspace(0, length, ticks + 1)[:, None]  # (21, 2)
@@ -295,7 +303,8 @@ def lamp(rng, frame, grid, lesion):
     light = 1 + tilt[0] * x + tilt[1] * y - rng.uniform(0, 0.25) * (x * x + y * y)
     kind = rng.choice(3, p=(0.45, 0.4, 0.15))
     if kind:
-        distance, soft = np.hypot(x, y), rng.uniform(0.02, 0.08)
+        distance = np.hypot(x, y)
+        soft = rng.uniform(0.02, 0.08)
         field = float(np.hypot(*grid.extent)) * rng.uniform(0.43, 0.52) if kind == 1 else rng.uniform(0.5, 0.62)
         field = max(field, float(distance[lesion.distance > 0].max()) + soft)  # the whole lesion is seen
         light = light * ramp(field - distance, -0.01, soft)
@@ -332,12 +341,13 @@ def check(seed, height, width):
 def phantom(seed, height, width):
     """The phantom of this seed (an integer ≥ 0) at height × width pixels; UserError for a side below 32 pixels.
 
-    A pure function of its arguments. Lesions cover 0.5 to 90 % of the image; attributes have the shares of SHARES.
+    A pure function of its arguments. Lesions cover 0.5 to 90 % of the image; attributes have the FREQUENCIES.
     """
     check(seed, height, width)
     rng = np.random.default_rng([2018, seed])
-    present = [(seed * rotation) % 1 < share for rotation, share in zip(ROTATIONS, SHARES, strict=True)]
-    full, grid = Frame(height, width), Frame(height, width, GRID)
+    present = [(seed * rotation) % 1 < frequency for rotation, frequency in zip(ROTATIONS, FREQUENCIES, strict=True)]
+    full = Frame(height, width)
+    grid = Frame(height, width, GRID)
     frame = Frame(height, width, min(MAX_SIDE, full.unit))
     lesion = lesion_shape(rng, grid, present[2])
     picture, regions = paint(rng, frame, grid, lesion, present)
@@ -348,7 +358,7 @@ def phantom(seed, height, width):
         cv2.add(rows, np.roll(grain, 31 * top, axis=1)[: len(rows)], rows, dtype=cv2.CV_8U)
     mask = (full.fit(lesion.distance) > 0).astype(np.uint8)
     attributes = np.zeros((height, width, len(ATTRIBUTES)), np.uint8)
-    for channel, region in regions.items():  # disks are wider than what they show, so that neighbours join to a cluster
+    for channel, region in regions.items():  # disks are wider than what they show, so that neighbors join to a cluster
         spots = isinstance(region, tuple)
         attributes[..., channel] = full.disks(region[0], region[1] * 1.8, 1) if spots else full.fit(region) > 0
     return Phantom(image, mask, attributes)

@@ -31,7 +31,7 @@ TASKS = {
         title=f"phantoms drawn by the program, as {official.title}",
         counts={},
         download="drawn",
-        licence="none needed",
+        terms="none needed",
         citation="",
         homepage="datasets/synthetic.py, which draws them",
         archives=(),
@@ -49,7 +49,8 @@ def save(path, data):
 
 def folders(root, split):
     """The official folders of a split: images, lesion masks, attribute masks."""
-    part, version = SPLITS[split][0], "_v3" if split == "train" else ""
+    part = SPLITS[split][0]
+    version = "_v3" if split == "train" else ""
     names = f"Task1-2_{part}_Input", f"Task1_{part}_GroundTruth", f"Task2_{part}_GroundTruth{version}"
     return [root / f"ISIC2018_{name}" for name in names]
 
@@ -77,7 +78,8 @@ def write(root, counts, size=(192, 256), seed=0):
     A call with the arguments of an earlier one writes only what is missing. UserError for an unknown split, and when
     root holds ISIC folders that no such call has written: phantoms never mix with real images or other phantoms.
     """
-    root, size = Path(root), [int(side) for side in size]
+    root = Path(root)
+    size = [int(side) for side in size]
     if unknown := set(counts) - set(SPLITS):
         raise UserError(f"unknown splits {sorted(unknown)}: expected some of {list(SPLITS)}")
     check(seed, *size)

@@ -15,7 +15,6 @@ masks is left out. `python -m datasets NAME --records` writes the same; train.py
 import io
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -25,7 +24,7 @@ from datasets.preparation import download, load_pairs
 from datasets.preparation.find_pairs import Listing, check, find_anywhere, fingerprint
 from datasets.preparation.splits import Division, divide
 from datasets.registry import TABLE
-from imaging import decode
+from imaging import decode, mask_files
 from utils.threads import in_order
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
@@ -59,9 +58,9 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             supervised_keys=("image", "mask"),
             homepage=one.homepage,
             citation=one.citation,
-            license=one.licence,
+            license=one.terms,
             metadata=tfds.core.MetadataDict(
-                dataset=one.name, task=one.task, licence=one.licence, classes=list(one.classes)
+                dataset=one.name, task=one.task, licence=one.terms, classes=list(one.classes)
             ),
         )
 
@@ -91,19 +90,19 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def _example(pair):
     """The features of a pair. UserError: a bad file."""
-    data = pair.image.read()
-    _, size = load_pairs.read(pair.image, decode.image, (8, 8))  # the whole check, at little cost
+    _, size, _ = load_pairs.load_image(pair, (8, 8))  # the whole check, at little cost
     mask, _ = load_pairs.load_masks(pair, None, size)
-    return {"image": _encoded(data, size), "mask": mask, "id": pair.id}
+    return {"image": _encoded(pair, size), "mask": mask, "id": pair.id}
 
 
-def _encoded(data, size):
+def _encoded(pair, size):
     """Bytes of the picture that every reader understands: the file's own, or a PNG made of it."""
+    data = pair.image.read()
     with Image.open(io.BytesIO(data)) as picture:
-        if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
+        if picture.format == "JPEG" and picture.mode in ("L", "RGB") and decode.orientation(data) == 1:
             return io.BytesIO(data)
-    rgb, _ = decode.image(data, size)
-    return io.BytesIO(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
+    rgb, _, _ = load_pairs.load_image(pair, size)
+    return io.BytesIO(mask_files.png(rgb))
 
 
 def _register(name, declaration):

@@ -47,7 +47,7 @@ def open_records(address: str, name: str) -> Split:
     where = [(int(row["shard"]), int(row["offset"]), int(row["length"])) for row in rows]
     sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64)
     shape = (len(rows), *size)
-    images = Rows(shards, where, (*shape, 3), lambda fields: decode.image(_bytes(fields["image"]), size)[0])
+    images = Rows(shards, where, (*shape, 3), lambda fields: _image(fields, size))
     masks = Rows(shards, where, (*shape, len(classes)), lambda fields: _shrunk(_mask(fields), size))
     return Split(images, masks, [row["id"] for row in rows], sizes, classes)
 
@@ -113,10 +113,11 @@ def _open(address):
     folder = Path(match[1])
     if folder.parent == Path("."):
         folder = Path(tfds.core.constants.DATA_DIR).expanduser() / folder
-    versions = sorted(folder.glob("*/dataset_info.json"), key=lambda path: path.parent.name)
+    versions = [path.parent for path in folder.glob("*/dataset_info.json")]
+    versions = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]  # not incomplete.…
     if not versions:
         raise FileNotFoundError(f"no records in '{folder}': write them with `python -m datasets NAME --records`")
-    builder = tfds.builder_from_directory(versions[-1].parent)
+    builder = tfds.builder_from_directory(max(versions, key=lambda path: tuple(map(int, path.name.split(".")))))
     if not {"image", "mask", "id"} <= set(builder.info.features) or not builder.info.metadata:
         raise UserError(f"'{folder}' is not one of the data sets of `python -m datasets`")
     return builder, (int(match[2]), int(match[3]))
@@ -142,7 +143,8 @@ def _scan(path):
     with open(path, "rb") as file:
         while head := file.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
-            offset, data = file.tell(), file.read(length)
+            offset = file.tell()
+            data = file.read(length)
             if len(head) < 12 or len(data) < length or len(file.read(4)) < 4:
                 raise UserError(f"{path} is cut off; prepare the records again")
             yield offset, length, data
@@ -154,6 +156,11 @@ def _fields(data):
 
 def _bytes(field):
     return field.bytes_list.value[0]
+
+
+def _image(fields, size):
+    """uint8 (H, W, 3) RGB, as it is stored: its mask was written for that."""
+    return decode.image(_bytes(fields["image"]), size, upright=False)[0]
 
 
 def _mask(fields):

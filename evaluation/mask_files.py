@@ -16,6 +16,7 @@ from tqdm import tqdm
 from datasets.isic2018 import ATTRIBUTES, CLASSES
 from evaluation import score_split
 from imaging import decode
+from imaging.files import is_litter
 from utils.errors import UserError
 from utils.threads import in_order
 
@@ -49,7 +50,8 @@ def _by_id(folder, task):
     files = {}
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; name the folder of the mask files")
-    for path in sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in decode.SUFFIXES):
+    inside = (path for path in Path(folder).iterdir() if not is_litter(path.name))
+    for path in sorted(path for path in inside if path.suffix.lower() in decode.SUFFIXES):
         match = re.fullmatch(NAMES[task], path.stem, re.IGNORECASE)
         if match:
             group = files.setdefault(match["id"], {})

@@ -21,7 +21,7 @@ NONE = "0.85"  # light gray
 def distribution(statistics: dict, classes: Sequence[str], path: str | Path, title: str = "") -> None:
     """One row a split: which classes the masks are of, how many images have any, and how many pixels each class has.
 
-    statistics: {split: datasets.class_statistics.Shares}.
+    statistics: {split: datasets.class_statistics.ClassStatistics}.
     """
     figure = Figure(figsize=(12, 2.7 * len(statistics) + 0.9), layout="constrained")
     grid = figure.subplots(len(statistics), 3, squeeze=False, width_ratios=(1, 1, 1.45))

@@ -2,14 +2,14 @@
 
     shape.describe(mask, probabilities)      # {"area": 5031, "area_percent": 0.64, …}, the keys of COLUMNS
 
-area, area_percent       pixels of the mask, and their share of the picture
+area, area_percent       pixels of the mask, and their fraction of the picture
 left, top, box_width, box_height    the smallest upright box around all of it
 components               parts that do not touch, not even at corners
-perimeter                length of the outer outlines through the centres of their pixels: steps of 1 and √2, times
+perimeter                length of the outer outlines through the centers of their pixels: steps of 1 and √2, times
                          π(1 + √2)/8 = 0.948, without which lines of all directions are 5 % too long (Kulpa, Comput.
                          Graph. Image Process. 6, 1977)
 asymmetry                0 (mirror-symmetric about both principal axes) to 1: fold the mask about each of the two axes
-                         of its moments; the share of its area that then meets no other, the mean of both axes. After
+                         of its moments; the fraction of its area that then meets no other, the mean of both axes. After
                          Stoecker, Li and Moss (Comput. Med. Imaging Graph. 16, 1992), who fold about one
 border_irregularity      perimeter² / (4π × area inside the outlines), the compactness index of Golston, Stoecker, Moss
                          and Dhillon (same volume): 1 for a disc, some 1.2 for a square, more for masks that are jagged,
@@ -56,7 +56,7 @@ def describe(mask, probabilities):
 
 
 def asymmetry(mask):
-    """Share of a mask's area, uint8 (H, W) of {0, 1}, that folding leaves alone, the mean of both principal axes."""
+    """Fraction of a mask's area, uint8 (H, W) of {0, 1}, that folding leaves alone, the mean of both principal axes."""
     scale = min(1, FOLDED / max(mask.shape))
     size = [max(1, round(side * scale)) for side in mask.shape[::-1]]
     mask = cv2.resize(mask * np.float32(1), size, interpolation=cv2.INTER_AREA)  # 0 to 1 at the border

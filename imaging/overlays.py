@@ -8,7 +8,7 @@ import numpy as np
 
 from imaging import palette
 
-TINT = 0.65  # of an error's color, the rest is the image in grey
+TINT = 0.65  # of an error's color, the rest is the image in gray
 
 
 def tint(image: np.ndarray, mask: np.ndarray, color: str = palette.PREDICTION, strength: float = 0.7) -> np.ndarray:
@@ -34,12 +34,12 @@ def outline(
 
 
 def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Where a mask is wrong, on the image in grey: false negatives tinted blue, false positives orange.
+    """Where a mask is wrong, on the image in gray: false negatives tinted blue, false positives orange.
 
     image: uint8 (H, W, 3) RGB. truth, prediction: bool (H, W). Returns uint8 (H, W, 3).
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    picture = np.repeat(grey[..., None], 3, axis=-1)  # (H, W, 3)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    picture = np.repeat(gray[..., None], 3, axis=-1)  # (H, W, 3)
     false_negative, false_positive = truth & ~prediction, prediction & ~truth
     for wrong, color in ((false_negative, palette.FALSE_NEGATIVE), (false_positive, palette.FALSE_POSITIVE)):
         picture[wrong] = picture[wrong] * (1 - TINT) + np.array(palette.rgb(color)) * TINT

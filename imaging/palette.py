@@ -1,4 +1,4 @@
-"""Every color of figures, of pictures and of the report, once; all pairs can be told apart by color-blind readers.
+"""Every color of figures, of pictures and of the report, once; color-blind readers can tell all pairs apart.
 
 Colors are written "#RRGGBB"; `rgb` gives the numbers. CLASSES is the palette of Okabe and Ito (Color Universal Design,
 2008), of which the others are taken.

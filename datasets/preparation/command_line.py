@@ -1,4 +1,4 @@
-"""The command line that dataset_isic18.py and `python -m datasets` share."""
+"""The command line that dataset_isic18.py and `python -m datasets` have in common."""
 
 import argparse
 from collections.abc import Sequence

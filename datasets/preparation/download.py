@@ -99,7 +99,8 @@ def _check_disk(archives, folder):
 
 def _download(url, part, expected):
     """Bring `url` into the file `part`, going on where it ends. expected: size in bytes, None if unknown."""
-    best, fruitless = _size(part), 0
+    best = _size(part)
+    fruitless = 0
     while True:
         try:
             if _attempt(url, part, expected):
@@ -133,7 +134,7 @@ def _attempt(url, part, expected):
             raise requests.HTTPError(f"the server answered {response.status_code}")
         if response.status_code not in (200, 206):
             raise OSError(
-                f"{url}: the server answered {response.status_code} {response.reason}; look on the data set's own page "
+                f"{url}: the server answered {response.status_code} {response.reason}; see on the data set's own page "
                 f"whether the archive has moved, and put it into '{part.parent}' by hand"
             )
         if response.status_code == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -174,7 +175,8 @@ def _size(path):
 def _verify(path, archive, checksum, url):
     """Returns the sum of the file at `path` if it is right; a wrong `path` ending in .part is removed."""
     algorithm, _, wanted = (checksum or "sha256:").partition(":")
-    size, found = path.stat().st_size, _digest(path, algorithm)
+    size = path.stat().st_size
+    found = _digest(path, algorithm)
     if archive.size and size != archive.size:
         problem = f"has {size:,} bytes, expected {archive.size:,}"
     elif wanted and found != wanted:

@@ -8,6 +8,7 @@ Several listings are checked, joined and fingerprinted here too.
 
 import csv
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from datasets import arrays
 from datasets.declaration import Declaration, Part
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
+from imaging.files import is_litter
 from utils.errors import UserError
 
 SHOWN = 20  # of the bad files in an error, or in the summary of a split
@@ -37,7 +39,7 @@ class Pair:
     index_classes: int = 0
 
 
-# === One data set in one place ===
+# === One data set ===
 
 
 class Listing:
@@ -49,66 +51,64 @@ class Listing:
     FileNotFoundError: there is nothing; the message says how to get it.
     """
 
-    def __init__(self, declaration: Declaration, place: str | Path, archives: bool):
+    def __init__(self, declaration: Declaration, source: str | Path, archives: bool):
         self.declaration = declaration
         opened = archive_files.open_archive if archives else archive_files.open_folder
         try:
-            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(place, name))
+            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(source, name))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"in '{place}': {error}") from None
+            raise FileNotFoundError(f"in '{source}': {error}") from None
         empty = [split for split, found in self.pairs.items() if not found and not self.problems[split]]
         if len(empty) == len(self.pairs):
-            raise FileNotFoundError(_nothing(declaration, place))
+            raise FileNotFoundError(_nothing(declaration, source))
         self.notes += [f"no {split} split: its folder holds no images" for split in empty]
         self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
-        self.lesions = _read_lesions(declaration.lesion_table, place)
+        self.lesions = _read_lesions(declaration.lesion_table, source)
         kind = "archives" if archives else "folders"
-        self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(place).resolve())}
+        self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(source).resolve())}
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
 
 
-def find_anywhere(declaration: Declaration, place: str | Path) -> Listing:
-    """The `Listing` of a data set whose folders, or else archives, lie in `place`."""
+def find_anywhere(declaration: Declaration, source: str | Path) -> Listing:
+    """The `Listing` of a data set whose folders, or else archives, lie in `source`."""
     try:
-        return Listing(declaration, place, archives=False)
+        return Listing(declaration, source, archives=False)
     except FileNotFoundError as error:
         try:
-            return Listing(declaration, place, archives=True)
+            return Listing(declaration, source, archives=True)
         except FileNotFoundError:
             raise error from None
 
 
-def _nothing(declaration, place):
+def _nothing(declaration, source):
     layouts = []
     for layout in declaration.layouts:
         layouts.append(", ".join(name for part in layout.values() for name in part.images))
-    nowhere = "" if Path(place).is_dir() else " (no such folder)"
+    nowhere = "" if Path(source).is_dir() else " (no such folder)"
     fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
     return (
-        f"{declaration.title}: no images found in '{place}'{nowhere}; looked for {' or '.join(layouts)}. "
+        f"{declaration.title}: no images found in '{source}'{nowhere}; looked for {' or '.join(layouts)}. "
         f"Three ways to get them: {fetch}; --archives DIR with the official .zip files; "
         "or the official folders, unpacked, in --root or --folders DIR"
     )
 
 
-def _read_lesions(table, place):
-    """image id -> lesion id from a declaration's lesion_table in the folder `place`; empty if it is not there.
+def _read_lesions(table, source):
+    """image id -> lesion id from a declaration's lesion_table in the folder `source`; empty if it is not there.
 
     UserError: the file is no such table.
     """
     if table is None:
         return {}
     pattern, image, lesion = table
-    for path in sorted(path for path in Path(place).glob(pattern) if path.is_file()):
-        with open(path, newline="", encoding="utf-8") as file:
-            tabs = "\t" in file.readline()
-            file.seek(0)
-            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
-            try:
-                return {row[image]: row[lesion] for row in rows}
-            except (KeyError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+    for path in sorted(path for path in Path(source).glob(pattern) if path.is_file() and not is_litter(path.name)):
+        try:
+            text = path.read_text(encoding="utf-8-sig")  # a byte-order mark may stand before it
+            separator = max(",;\t", key=text.partition("\n")[0].count)
+            return {row[image]: row[lesion] for row in csv.DictReader(io.StringIO(text), delimiter=separator)}
+        except (KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
     return {}
 
 
@@ -120,11 +120,13 @@ def find_pairs(
 ) -> tuple[dict[str, list[Pair]], dict[str, list[str]], list[str]]:
     """List a data set's pairs.
 
-    open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a place).
+    open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a folder).
     Returns (pairs: split -> list of Pair, problems: split -> list of messages, notes: list of messages).
     FileNotFoundError: masks without their images' folder, or a training split without masks.
     """
-    pairs, problems, notes = {}, {}, []
+    pairs = {}
+    problems = {}
+    notes = []
     for split, (part, images, masks) in _open_layout(declaration.layouts, open_part).items():
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
@@ -166,9 +168,10 @@ def _files(open_part, names, within):
 def _match(images, masks, declaration, where):
     """(pairs, problems) of one split. where: name of the masks' folder or archive."""
     suffixes = declaration.mask_suffixes
-    masks_of, problems = _by_image_and_class(masks, suffixes)
     images, duplicates = _first_of_each_id(images)
-    pairs, stems = [], {image.stem for image in images}
+    stems = {image.stem for image in images}
+    masks_of, problems = _by_image_and_class(masks, suffixes, stems)
+    pairs = []
     for image in images:
         files = [tuple(masks_of.get((image.stem, name), ())) for name in suffixes]
         missing = [suffix for suffix, group in zip(suffixes.values(), files, strict=True) if not group]
@@ -183,11 +186,12 @@ def _match(images, masks, declaration, where):
     return pairs, problems + duplicates
 
 
-def _by_image_and_class(masks, suffixes):
-    """((stem of the image, class) -> mask files, problems)."""
-    found, problems = {}, []
+def _by_image_and_class(masks, suffixes, stems):
+    """((stem of the image, class) -> mask files, problems). stems: of all images."""
+    found = {}
+    problems = []
     for mask in masks:
-        key = _mask_key(mask.stem, suffixes)
+        key = _mask_key(mask.stem, suffixes, stems)
         same = [other for other in found.get(key, []) if other.stem == mask.stem]
         if key is None:
             problems.append(f"{mask.label}: no mask's name, expected <image>{_either(suffixes)}; rename or remove it")
@@ -198,16 +202,25 @@ def _by_image_and_class(masks, suffixes):
     return found, problems
 
 
-def _mask_key(stem, suffixes):
-    """(id, class) of a mask's name, None if it is no mask's; of "a_long_hair" class long_hair is nearer than hair."""
-    matches = [(re.fullmatch(f"(.+?){suffix}", stem), name) for name, suffix in suffixes.items()]
-    keys = [(match[1], name) for match, name in matches if match]
-    return min(keys, key=lambda key: len(key[0]), default=None)
+def _mask_key(stem, suffixes, stems):
+    """(stem of the image, class) of a mask's name, None if it is no mask's.
+
+    An image of the whole name comes before others: a suffix may be part of it. Without an image the longest suffix
+    counts: of "a_long_hair" class long_hair is nearer than hair.
+    """
+    keys = []
+    for name, suffix in suffixes.items():
+        if stem in stems and re.fullmatch(suffix, ""):
+            return stem, name
+        if match := re.fullmatch(f"(.+?){suffix}", stem):
+            keys.append((match[1], name))
+    return min(keys, key=lambda key: (key[0] not in stems, len(key[0])), default=None)
 
 
 def _first_of_each_id(images):
     """(images of different ids, problems: those whose id an image before them has)."""
-    first, problems = {}, []
+    first = {}
+    problems = []
     for image in images:
         if image.stem in first:
             problems.append(f"{image.label}: same id as {first[image.stem].label}; remove one of them")
@@ -244,7 +257,9 @@ def join(listings: Sequence[Listing]) -> tuple[dict[str, list[Pair]], list[str]]
     Images are the same if their ISIC ids are; those that two sets have in different splits are noted.
     UserError: two images have the same name, which is no ISIC id.
     """
-    joined, first, shared = {}, {}, Counter()  # split -> pairs; id -> (set, split); (set, split, set, split) -> images
+    joined = {}  # split -> pairs
+    first = {}  # id -> (set, split)
+    shared = Counter()  # (set, split, set, split) -> images
     for one in listings:
         name = one.declaration.name
         for split, pairs in one.pairs.items():
@@ -265,7 +280,7 @@ def join(listings: Sequence[Listing]) -> tuple[dict[str, list[Pair]], list[str]]
 
 
 def fingerprint(listings: Sequence[Listing], settings: Any) -> str:
-    """Digest of all that decides the arrays: settings, and place, name, size and stamp of each file."""
+    """Digest of all that decides the arrays: settings, and source, name, size and stamp of each file."""
     digest = hashlib.sha256(repr(settings).encode())
     for one in listings:
         digest.update(repr((one.origin, one.problems, one.lesions)).encode())

@@ -20,17 +20,36 @@ class Loaded(NamedTuple):
     image: np.ndarray  # uint8 (H, W, 3) RGB
     mask: np.ndarray | None  # uint8 (H, W, classes) of {0, 1}
     source: tuple[int, int]  # height, width in pixels
-    anti_aliased: bool  # whether a mask had greys, which were thresholded
+    anti_aliased: bool  # whether a mask had grays, which were thresholded
+    turned: bool  # whether the image was turned as its EXIF orientation says
     fingerprint: np.ndarray  # of the image, see near_duplicates.py
 
 
 def load(pair: Pair, size: tuple[int, int]) -> Loaded:
     """The `Loaded` of a pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
-    image, source = read(pair.image, decode.image, size)
-    mask, anti_aliased = None, False
+    image, source, turned = load_image(pair, size)
+    mask = None
+    anti_aliased = False
     if pair.masks is not None:
         mask, anti_aliased = load_masks(pair, size, source)
-    return Loaded(image, mask, source, anti_aliased, fingerprint(image))
+    return Loaded(image, mask, source, anti_aliased, turned, fingerprint(image))
+
+
+def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int], bool]:
+    """(uint8 (H, W, 3) RGB, (height, width) of the source, whether its EXIF orientation turned it).
+
+    Images are upright, as annotation tools show them, unless the size of the mask shows that it was drawn on the
+    pixels as they are stored.
+    """
+
+    def work(data):
+        turn = decode.orientation(data)
+        upright = turn != 1
+        if turn >= 5 and pair.masks:  # height and width are swapped
+            upright = read(pair.masks[0][0], decode.header_size) == decode.header_size(data)[::-1]
+        return *decode.image(data, size, upright), upright
+
+    return read(pair.image, work)
 
 
 def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
@@ -40,7 +59,8 @@ def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int]
     """
     if pair.index_classes:
         return read(pair.masks[0][0], decode.index_mask, size, source, pair.index_classes), False
-    channels, anti_aliased = [], False
+    channels = []
+    anti_aliased = False
     for group in pair.masks:
         masks, flags = zip(*(read(file, decode.mask, size, source) for file in group), strict=True)
         channels.append(np.maximum.reduce(masks))  # several files: their union

@@ -1,6 +1,6 @@
 """Near-duplicates: two pictures of one lesion that differ by little more than size, compression, light or color.
 
-A picture's fingerprint is a perceptual hash: the signs of the lowest BITS frequencies of its grey values. Two pictures
+A picture's fingerprint is a perceptual hash: the signs of the lowest BITS frequencies of its gray values. Two pictures
 are near-duplicates if at most BOUND of the signs differ. Of the 3.4 million pairs of 2,594 ISIC 2018 images this
 bound finds 31; of these 28 show the same lesion by eye and by matched points, 3 are alike only in ruler and rim. Up to
 40 signs all 22 are right; of the eleven pairs from 47 to 52 one is. Duplicates that are shifted, cropped or turned are
@@ -10,16 +10,17 @@ not found: matched points find some 25 such pairs.
 import cv2
 import numpy as np
 
-SIDE, LOW = 64, 16  # pixels of the reduced picture, frequencies that are kept, in either direction
+SIDE = 64  # pixels of the reduced picture, in either direction
+LOW = 16  # frequencies that are kept, in either direction
 BITS = LOW * LOW - 1  # all but the mean
 BOUND = 46
 
 
 def fingerprint(image: np.ndarray) -> np.ndarray:
     """float32 (BITS,) of -1 and 1 for an image uint8 (H, W, 3) RGB."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # (H, W)
-    grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    frequencies = cv2.dct(grey)[:LOW, :LOW].ravel()[1:]  # (BITS,)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # (H, W)
+    gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    frequencies = cv2.dct(gray)[:LOW, :LOW].ravel()[1:]  # (BITS,)
     return np.where(frequencies > 0, 1, -1).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere
 from datasets.preparation.splits import Division, divide
 from utils.errors import UserError
 
-REVISION = 2  # of the preparation: raise it when the same files would give other arrays
+REVISION = 3  # of the preparation: raise it when the same files would give other arrays
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def prepare(
     meta = {
         "dataset": "+".join(one.declaration.name for one in listings),
         "task": declarations[0].task,
-        "licence": "; ".join(dict.fromkeys(one.licence for one in declarations)),
+        "licence": "; ".join(dict.fromkeys(one.terms for one in declarations)),
         "source": [one.origin for one in listings],
         "fingerprint": mark,
         "notes": [note for one in listings for note in one.notes] + notes,
@@ -87,15 +87,15 @@ def prepare(
     return arrays.read_meta(root), True
 
 
-def _list(declarations, place, archives):
+def _list(declarations, source, archives):
     """A `Listing` of each. UserError: their classes differ."""
     for one in declarations[1:]:
         if one.classes != declarations[0].classes:
             both = " and ".join(f"{d.name} has {', '.join(d.classes)}" for d in (declarations[0], one))
             raise UserError(f"only data sets with the same classes go together; {both}")
     if len(declarations) > 1:
-        return [find_anywhere(one, place) for one in declarations]
-    return [Listing(declarations[0], place, archives)]
+        return [find_anywhere(one, source) for one in declarations]
+    return [Listing(declarations[0], source, archives)]
 
 
 def _up_to_date(root, mark):
@@ -133,7 +133,8 @@ def _write(writer, pairs, problems, options):
 
     The training images come last, when it is known what they must not be near-duplicates of.
     """
-    duplicates, summary = near_duplicates.AcrossSplits(), {}
+    duplicates = near_duplicates.AcrossSplits()
+    summary = {}
     for split in ("test", "val", "train"):
         found = pairs.get(split, [])
         if found or problems[split]:
@@ -145,18 +146,20 @@ def _write(writer, pairs, problems, options):
 
 def _write_split(writer, split, pairs, problems, duplicates, options):
     """Decode and write one split; returns its summary."""
-    skipped, areas = list(problems), []
-    images = anti_aliased = 0
+    skipped = list(problems)
+    areas = []
+    images = turned = anti_aliased = 0
     for pair, loaded in load_pairs.load_all(pairs, writer.size, options.on_error, skipped, split):
         is_duplicate = duplicates.add(pair.id, loaded.fingerprint)
         if is_duplicate and options.drop_leaks and split == "train":
             continue
         writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
         images += 1
+        turned += loaded.turned
         if loaded.mask is not None:
             areas.append(loaded.mask.mean((0, 1)) * 100)  # (classes,) percent of the picture
             anti_aliased += loaded.anti_aliased
-    summary = {"images": images, "skipped": skipped}
+    summary = {"images": images, "turned": turned, "skipped": skipped}
     if areas:
         summary |= {"anti_aliased": anti_aliased, "area_percent": _areas(areas, writer.classes)}
     return summary
@@ -196,6 +199,8 @@ def _describe_split(split, part, root):
     line = f"  {split}: {part['images']} {kind}"
     if part.get("anti_aliased"):
         line += f", {part['anti_aliased']} with an anti-aliased mask (threshold 127)"
+    if part.get("turned"):
+        line += f", {part['turned']} turned upright as their EXIF orientation says"
     lines = [line]
     for name, area in part.get("area_percent", {}).items():
         minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5

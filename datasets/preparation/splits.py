@@ -42,7 +42,9 @@ def divide(listing: Listing, size: tuple[int, int], division: Division, on_error
     if "all" not in listing.pairs:
         return
     # 1. what decides: lesion areas, near-duplicates, lesions
-    pairs, areas, prints = [], [], []
+    pairs = []
+    areas = []
+    prints = []
     for pair, loaded in load_pairs.load_all(listing.pairs["all"], size, on_error, listing.problems["all"], "compare"):
         pairs.append(pair)
         areas.append(loaded.mask.mean())
@@ -55,7 +57,8 @@ def divide(listing: Listing, size: tuple[int, int], division: Division, on_error
         np.array(prints), numbered([listing.lesions.get(pair.id, pair.id) for pair in pairs])
     )
     # 2. folds
-    count, different = division.folds or FOLDS, len(np.unique(groups))
+    count = division.folds or FOLDS
+    different = len(np.unique(groups))
     if different < 3 or division.fold > different:
         raise UserError(
             f"{listing.declaration.title}: {different} images that are not near-duplicates are too few for fold "
@@ -102,7 +105,8 @@ def _by_area(areas, groups):
 
 def splits(fold: np.ndarray, count: int, chosen: int) -> dict[str, np.ndarray]:
     """split -> numbers of its images: fold `chosen` (from 1) is for test, the one after it val, the others train."""
-    test, val = chosen - 1, chosen % count
+    test = chosen - 1
+    val = chosen % count
     parts = {"train": (fold != test) & (fold != val), "val": fold == val, "test": fold == test}
     return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
 
@@ -113,7 +117,8 @@ def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
     Near-duplicates stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
     takes one. Every image is read once. UserError: all images are alike.
     """
-    prints, areas = [], []
+    prints = []
+    areas = []
     for start in range(0, len(split.ids), 64):
         prints += [near_duplicates.fingerprint(image) for image in split.images[start : start + 64]]
         areas += [mask.mean() for mask in split.masks[start : start + 64]]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,11 +83,11 @@ import os, sys
 import numpy as np
 from datasets import arrays
 
-root, calls = sys.argv[1], 0
+root, calls, at = sys.argv[1], 0, 0
 
 
-def write(fill, splits):
-    with arrays.Writer(root, {"fill": fill}, (2, 2), ["lesion"]) as writer:
+def write(folder, fill, splits):
+    with arrays.Writer(folder, {"fill": fill}, (2, 2), ["lesion"]) as writer:
         for split in splits:
             for n in range(2):
                 pixels = np.full((2, 2, 4), fill, np.uint8)
@@ -96,41 +97,44 @@ def write(fill, splits):
 
 def kill(event, arguments):
     global calls
-    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and root in str(arguments[0]):
+    if at and event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and root in str(arguments[0]):
         calls += 1
         if calls == at:
             os._exit(9)
 
 
-write(1, ("train", "test"))
-at = int(sys.argv[2])
 sys.addaudithook(kill)
-write(2, ("train", "val"))
-print(calls)
+number, status = 0, 9
+while status:
+    number += 1
+    write(f"{root}/{number}", 1, ("train", "test"))
+    child = os.fork()
+    if not child:
+        at = number
+        write(f"{root}/{number}", 2, ("train", "val"))
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(number)
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_a_kill_at_any_file_operation_leaves_the_old_arrays_or_the_new(tmp_path):
-    old, new = {"train": 2, "test": 2}, {"train": 2, "val": 2}
-    seen, at = [], 1
-    while True:
-        root = tmp_path / str(at)
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(root), str(at)], cwd=HOME, capture_output=True, text=True
-        )
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=True)
+    counts = {1: {"train": 2, "test": 2}, 2: {"train": 2, "val": 2}}
+    found = []
+    for number in range(1, int(done.stdout) + 1):
+        root = tmp_path / str(number)
         meta = arrays.read_meta(root)
         fill = meta["fill"]
-        assert meta["counts"] == (old if fill == 1 else new)
+        assert meta["counts"] == counts[fill]
         for name in meta["counts"]:
             split = arrays.open_split(root, name)
             assert (split.images[:] == fill).all() and split.ids == [str(fill)] * 2 and (split.sizes == fill).all()
-            assert split.masks is None if name != "train" else (split.masks[:] == fill).all()
-        seen.append(fill)
-        if done.returncode == 0:
-            break
-        assert done.returncode == 9, done.stderr
-        at += 1
-    assert seen == sorted(seen) and seen.count(1) > 5 and seen.count(2) > 5  # at one stroke
+            assert (split.masks is None) == (name != "train") and (name != "train" or (split.masks[:] == fill).all())
+        found.append(fill)
+    assert found == sorted(found) and found.count(1) > 5 and found.count(2) > 5  # at one stroke
 
 
 def test_disk_full_while_writing(tmp_path, monkeypatch):

@@ -17,6 +17,6 @@ def test_shares_of_images_and_of_pixels():
     masks = np.zeros((4, 2, 5, 3), np.uint8)
     masks[0, 0, :, 0] = 1  # 5 of 10 pixels
     masks[1, :, :, 0] = masks[1, 0, 0, 1] = 1
-    found = class_statistics.class_shares(masks)
+    found = class_statistics.class_statistics(masks)
     assert (found.images, found.any) == (4, 2)
     assert found.having.tolist() == [2, 1, 0] and found.pixels.tolist() == [15 / 40, 1 / 40, 0]

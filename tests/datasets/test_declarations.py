@@ -216,7 +216,7 @@ def test_list_and_declarations(capsys):
     __main__.main([])
     printed = capsys.readouterr().out
     for name, one in __main__.TABLE.items():
-        assert f"\n{name} " in printed and one.licence in printed and one.title in printed
+        assert f"\n{name} " in printed and one.terms in printed and one.title in printed
         names = {n for layout in one.layouts for part in layout.values() for n in (*part.images, *part.masks)}
         assert {archive.name.removesuffix(".zip") for archive in one.archives} <= names
         for archive in one.archives:

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from miniature import SIZE, picture, save, square
@@ -105,6 +106,66 @@ def test_one_class_may_have_its_own_name(tmp_path):
     assert open_split(tmp_path / "out", "train").masks.shape == (6, 24, 32, 1)
     assert read_meta(tmp_path / "out")["classes"] == ["nail"]
     assert np.array_equal(source_masks(tmp_path / "out", "train")(5)[..., 0], square(9) // 255)
+
+
+def test_names_of_masks_are_equal_stems_first(tmp_path):
+    for n, name in enumerate(("P000_lesion", "P001_mask", "P002", "P003_nail_mask")):
+        save(tmp_path / "data/train/images" / f"{name}.jpg", picture(n))
+        save(tmp_path / "data/train/masks" / f"{name if n < 2 else name + '_mask'}.png", square(n))
+    prepare(tmp_path)
+    split = open_split(tmp_path / "out", "train")
+    assert split.ids == ["P000_lesion", "P001_mask", "P002", "P003_nail_mask"]
+    assert all(np.array_equal(split.masks[n, ..., 0], square(n)[::2, ::2] // 255) for n in range(4))
+
+
+def test_tiff_and_webp_are_data_and_litter_is_not(tmp_path):
+    write(tmp_path / "data", {"train": 3}, "")
+    images, masks = tmp_path / "data/train/images", tmp_path / "data/train/masks"
+    for n, suffix in ((1, ".tif"), (2, ".webp")):
+        save(images / f"photo {n}{suffix}", picture(n))
+        (images / f"photo {n}.jpg").unlink()
+    save(masks / "photo 1.tiff", square(1))
+    (masks / "photo 1.png").unlink()
+    for junk in (".ipynb_checkpoints/photo 0-checkpoint", "@eaDir/photo 0.jpg/SYNOPHOTO_THUMB_M", "._photo 0"):
+        save(images / f"{junk}.jpg", picture(0))
+    prepare(tmp_path)
+    split = open_split(tmp_path / "out", "train")
+    assert sorted(split.ids) == ["photo 0", "photo 1", "photo 2"]
+    for row, name in enumerate(split.ids):
+        assert np.array_equal(split.masks[row, ..., 0], square(int(name[-1]))[::2, ::2] // 255)
+
+
+def test_linked_folders_are_followed(tmp_path):
+    write(tmp_path / "disk", {"train": 3})
+    (tmp_path / "data/train").mkdir(parents=True)
+    for kind in ("images", "masks"):
+        (tmp_path / "data/train" / kind).symlink_to(tmp_path / "disk/train" / kind)
+    prepare(tmp_path)
+    assert len(open_split(tmp_path / "out", "train").ids) == 3
+
+
+@pytest.mark.parametrize("drawn_on", ["upright", "stored"])
+def test_exif_orientation_agrees_with_the_mask(tmp_path, drawn_on, capsys):
+    """Masks are drawn on the upright picture, unless their size shows the contrary."""
+    for n, orientation in enumerate((1, 3, 6)):
+        upright, mask = cv2.cvtColor(picture(n), cv2.COLOR_BGR2RGB), square(n)
+        turns = {1: 0, 3: 2, 6: 1}[orientation]
+        stored, exif = np.rot90(upright, turns), Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / "data/train/images" / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
+        swapped = drawn_on == "stored" and orientation == 6
+        save(tmp_path / "data/train/masks" / f"{n}.png", np.rot90(mask, turns) if swapped else mask)
+    prepare(tmp_path, "--size", "48x64")
+    split, masks = open_split(tmp_path / "out", "train"), source_masks(tmp_path / "out", "train")
+    for n in range(3 if drawn_on == "upright" else 2):
+        assert np.array_equal(split.images[n], cv2.cvtColor(picture(n), cv2.COLOR_BGR2RGB))
+        assert np.array_equal(split.masks[n, ..., 0], square(n) // 255)
+        assert np.array_equal(masks(n)[..., 0], square(n) // 255)
+    assert split.sizes.tolist() == [[48, 64], [48, 64], [48, 64] if drawn_on == "upright" else [64, 48]]
+    count = 2 if drawn_on == "upright" else 1
+    assert f"train: 3 pairs, {count} turned upright as their EXIF orientation says" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_every_data_set(tmp_path, make, name, counts):
     )
     assert {split: len(data) for split, data in loaded.items()} == counts
     declared = __main__.TABLE[name]
-    assert info.citation == declared.citation and info.redistribution_info.license == declared.licence
+    assert info.citation == declared.citation and info.redistribution_info.license == declared.terms
     assert info.metadata["classes"] == declared.classes and declared.classes[0] in info.features["mask"].doc.desc
     seen = set()
     for data in loaded.values():
@@ -55,7 +55,7 @@ def test_several_classes_and_odd_pictures(tmp_path):
     raw.mkdir(parents=True)
     Image.fromarray(pixels).save(raw / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(pixels).convert("CMYK").save(raw / "cmyk.jpg", quality=95)
-    Image.fromarray(pixels).convert("L").save(raw / "grey.jpg", quality=95)
+    Image.fromarray(pixels).convert("L").save(raw / "gray.jpg", quality=95)
     Image.fromarray(pixels).convert("P").save(raw / "palette.png")
     values = np.zeros(SIZE, np.uint8)
     values[:8], values[20:30] = 2, 1
@@ -65,11 +65,11 @@ def test_several_classes_and_odd_pictures(tmp_path):
     builder = tfds_builders.build("folder", own, tmp_path / "tfds", tmp_path / "raw", Division())
     assert builder.info.metadata["classes"] == ["nail", "hair"]
     examples = {e["id"].decode(): e for data in builder.as_dataset().values() for e in tfds.as_numpy(data)}
-    assert set(examples) == {"turned", "cmyk", "grey", "palette"}
+    assert set(examples) == {"turned", "cmyk", "gray", "palette"}
     for name, example in examples.items():
         assert np.array_equal(example["mask"], np.stack([values == 1, values == 2], axis=-1))
-        expected = pixels.mean(-1, keepdims=True) if name == "grey" else pixels
-        assert np.abs(example["image"] - expected.astype(int)).mean() < (25 if name in ("palette", "grey") else 6)
+        expected = pixels.mean(-1, keepdims=True) if name == "gray" else pixels
+        assert np.abs(example["image"] - expected.astype(int)).mean() < (25 if name in ("palette", "gray") else 6)
 
 
 def test_download_where_nothing_lies_in_the_manual_directory(tmp_path, monkeypatch):
@@ -176,6 +176,19 @@ def test_the_command_writes_records_of_own_data(tmp_path, capsys):
     __main__.main([*arguments, "--records", "--seed", "2"])  # other settings replace the records
     __main__.main([*arguments, "--seed", "2"])
     assert ids(address) == ids(root) != first
+
+
+def test_what_a_killed_build_left_is_not_read(built, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(built[0][5:].partition("@")[0], kept)
+    shutil.copytree(kept / "1.0.0", kept / "incomplete.ABC_1.0.0")
+    shutil.copytree(kept / "1.0.0", kept / "0.9.0")
+    for index in (kept / "1.0.0").glob("index_*.csv"):
+        index.unlink()
+    for shard in (kept / "1.0.0").glob("*test.tfrecord*"):
+        shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"1\.0\.0/.* is cut off"):
+        open_split(f"tfds:{kept}@24x32", "test")
 
 
 def test_what_is_no_record_is_told(built, tmp_path):

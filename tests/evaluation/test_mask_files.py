@@ -70,9 +70,13 @@ def test_names_and_values_of_other_tools():
     truth[:3] = 255
     save(Path("truth/a_segmentation.png"), truth)
     save(Path("found/a.bmp"), truth // 255)  # no suffix, 0 and 1
+    save(Path("found/b.tif"), truth)
+    save(Path("truth/b_segmentation.png"), truth)
+    Path("truth/._a_segmentation.png").write_bytes(b"of a file browser")
     pairs = mask_files.find_pairs("found", "truth", 1)
-    assert [id for id, *_ in pairs] == ["a"]
-    assert mask_files.read(pairs[0][1])[..., 0].tolist() == (truth // 255).tolist()
+    assert [id for id, *_ in pairs] == ["a", "b"]
+    for _, found, _ in pairs:
+        assert mask_files.read(found)[..., 0].tolist() == (truth // 255).tolist()
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_distribution_of_each_split(capsys):
 
 
 def test_a_split_of_empty_masks_has_no_slices():
-    some = class_statistics.Shares(4, np.array([1, 2]), 3, np.array([0.1, 0.2]))
-    none = class_statistics.Shares(4, np.array([0, 0]), 0, np.array([0.0, 0.0]))
+    some = class_statistics.ClassStatistics(4, np.array([1, 2]), 3, np.array([0.1, 0.2]))
+    none = class_statistics.ClassStatistics(4, np.array([0, 0]), 0, np.array([0.0, 0.0]))
     classes.distribution({"train": some, "val": none}, ["a", "b"], "two.png", "t")
     classes.distribution({"train": some}, ["a", "b"], "one.png", "t")
     assert cv2.imread("two.png").shape[0] > 1.5 * cv2.imread("one.png").shape[0]

@@ -2,12 +2,14 @@
 
 import io
 import struct
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from miniature import SIZE, picture, square
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imaging import decode
 
@@ -58,17 +60,17 @@ def test_reduced_picture_is_never_smaller_than_the_target(monkeypatch):
 def test_grey_rgba_16_bit_and_cmyk_images_are_converted():
     pixels = picture(5)
     rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     rgba = np.dstack([pixels, np.full(SIZE, 30, np.uint8)])
     cases = {
-        "grey PNG": (encode(grey, ".png"), np.dstack([grey] * 3), 0),
-        "grey JPEG": (encode(grey, ".jpg"), np.dstack([grey] * 3), 3),
+        "gray PNG": (encode(gray, ".png"), np.dstack([gray] * 3), 0),
+        "gray JPEG": (encode(gray, ".jpg"), np.dstack([gray] * 3), 3),
         "RGBA": (encode(rgba, ".png"), rgb, 0),
         "16 bit": (encode(pixels.astype(np.uint16) * 257, ".png"), rgb, 1),
         "CMYK": (pil_bytes(rgb, "CMYK", "JPEG", quality=95), rgb, 6),
         "palette": (pil_bytes(rgb, "P", "PNG"), rgb, 25),
         "BMP": (encode(pixels, ".bmp"), rgb, 0),
-        "1-bit BMP": (pil_bytes(grey, "1", "BMP"), None, 0),
+        "1-bit BMP": (pil_bytes(gray, "1", "BMP"), None, 0),
     }
     for name, (data, expected, tolerance) in cases.items():
         image, size = decode.image(data, SIZE)
@@ -77,14 +79,88 @@ def test_grey_rgba_16_bit_and_cmyk_images_are_converted():
             assert np.abs(image.astype(int) - expected).mean() <= tolerance, name
 
 
-def test_orientation_in_exif_is_ignored():
+def turned(pixels, orientation, kind="JPEG", **options):
+    """A file of uint8 (H, W, 3) RGB pixels with an EXIF orientation."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    buffer = io.BytesIO()
-    Image.fromarray(picture(1)).save(buffer, "JPEG", exif=exif)
-    image, size = decode.image(buffer.getvalue(), SIZE)
-    assert size == SIZE and image.shape == (*SIZE, 3)
-    assert decode.mask(encode(square(1), ".png"), SIZE, size)[0].shape == SIZE
+    exif[decode.ORIENTATION] = orientation
+    return pil_bytes(pixels, "RGB", kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_or_left_as_stored(kind, orientation):
+    stored = cv2.cvtColor(picture(1, (120, 160)), cv2.COLOR_BGR2RGB)
+    data = turned(stored, orientation, kind, **({} if kind == "TIFF" else {"quality": 95}))
+    with Image.open(io.BytesIO(data)) as opened:
+        upright = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    size = upright.shape[:2]
+    image, source = decode.image(data, size)
+    assert np.abs(image.astype(int) - upright).mean() < 2
+    if kind != "TIFF":  # OpenCV turns TIFF by itself
+        assert source == size
+        image, source = decode.image(data, (120, 160), upright=False)
+        assert source == (120, 160) and np.abs(image.astype(int) - stored).mean() < 3
+
+
+def test_an_orientation_that_is_none_is_upright():
+    for wrong in (0, 9, 255):
+        assert decode.orientation(turned(picture(1), wrong)) == 1
+    for data in (encode(picture(1), ".bmp"), encode(picture(1), ".png"), b"\xff\xd8 damaged", b""):
+        assert decode.orientation(data) == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), [
+    ("WEBP", {"lossless": True}), ("WEBP", {"quality": 95}), ("WEBP", {"quality": 95, "exif": b"Exif\0\0"}),
+    ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("TIFF", {"compression": "tiff_deflate"}),
+])  # fmt: skip
+def test_tiff_and_webp_are_read_and_checked_as_the_others(kind, options):
+    pixels = cv2.cvtColor(picture(2, (121, 163)), cv2.COLOR_BGR2RGB)
+    data = pil_bytes(pixels, "RGB", kind, **options)
+    image, size = decode.image(data, (121, 163))
+    assert size == (121, 163) and np.abs(image.astype(int) - pixels).mean() < 3
+    for fraction in (0.95, 0.5, 0.05):
+        with pytest.raises(ValueError, match=r"cut off|damaged|not an image"):
+            decode.image(data[: int(len(data) * fraction)], (24, 32))
+
+
+def test_tiffs_of_many_kinds():
+    deep = picture(3).astype(np.uint16) * 257
+    big = encode(deep, ".tiff")  # 16 bits, which Pillow does not read
+    assert np.abs(decode.image(big, SIZE)[0].astype(int) - picture(3)[..., ::-1]).mean() < 1.5
+    mask, _ = decode.mask(encode(square(4), ".tiff"), SIZE, SIZE)
+    assert np.array_equal(mask, square(4) > 0)
+    assert decode.header_size(tiff({256: 5, 257: 4})) == (4, 5)
+
+
+def tiff(tags):
+    """A TIFF of one strip of 60 bytes from its tags: {number: value}, in Motorola's order of bytes."""
+    tags = {**tags, 273: 62, 279: 60}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries).ljust(62 + 60, b"\0")
+
+
+def png_chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+SIDES = (30000 - 1).to_bytes(3, "little") * 2
+BOMBS = {
+    "TIFF": tiff({256: 30000, 257: 30000}),
+    "WebP": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + SIDES,
+    "PNG": b"\x89PNG\r\n\x1a\n"
+    + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0))
+    + png_chunk(b"IEND", b""),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_bombs_of_every_format_are_refused_from_their_header(kind):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"30000x30000 pixels, more than the 100,000,000 accepted"):
+        decode.image(BOMBS[kind], SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
 
 
 def test_whole_jpegs_of_all_kinds_are_accepted():
@@ -142,15 +218,15 @@ def test_huge_header_is_refused_before_any_memory_is_taken():
     [((0, 255), (0, 1)), ((0, 1), (0, 1)), ((0,), (0,)), ((255,), (1,)), ((1,), (1,)), ((3, 250), (0, 1))],
 )
 def test_mask_values(values, expected):
-    grey = np.tile(np.array(values, np.uint8), (10, 4))
-    mask, anti_aliased = decode.mask(encode(grey, ".png"), grey.shape, grey.shape)
+    gray = np.tile(np.array(values, np.uint8), (10, 4))
+    mask, anti_aliased = decode.mask(encode(gray, ".png"), gray.shape, gray.shape)
     assert mask.dtype == np.uint8 and not anti_aliased
     assert mask.tolist() == np.tile(np.array(expected), (10, 4)).tolist()
 
 
 def test_anti_aliased_mask_is_cut_at_127_and_told():
-    grey = np.array([[0, 100, 127, 128, 200, 255]] * 3, np.uint8)
-    mask, anti_aliased = decode.mask(encode(grey, ".png"), grey.shape, grey.shape)
+    gray = np.array([[0, 100, 127, 128, 200, 255]] * 3, np.uint8)
+    mask, anti_aliased = decode.mask(encode(gray, ".png"), gray.shape, gray.shape)
     assert anti_aliased and mask[0].tolist() == [0, 0, 0, 1, 1, 1]
     jpeg = encode(square(9), ".jpg")  # as Kvasir-SEG has them
     mask, _ = decode.mask(jpeg, SIZE, SIZE)
@@ -175,7 +251,7 @@ def test_masks_of_other_modes_give_the_same():
 
 
 def test_masks_that_are_no_masks_are_refused():
-    with pytest.raises(ValueError, match="a color mask; expected one grey channel"):
+    with pytest.raises(ValueError, match="a color mask; expected one gray channel"):
         decode.mask(encode(picture(1), ".png"), SIZE, SIZE)
     classes = np.tile(np.array([0, 1, 2], np.uint8), (10, 4))
     with pytest.raises(ValueError, match="mask values 0, 1, 2; expected two, 0 and 255 or 0 and 1"):

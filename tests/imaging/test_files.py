@@ -41,5 +41,23 @@ def test_shrinking_takes_the_mean():
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8 cut off"])
 def test_what_is_no_picture_is_told(data):
-    with pytest.raises(ValueError, match=r"not a picture|cut off|damaged"):
+    with pytest.raises(ValueError, match=r"not an image|an empty file|cut off|damaged"):
         files.decode_upright(data, (8, 8))
+
+
+def test_litter_is_no_image():
+    for name in ("a", "._a", ".hidden", "@eaDir/b", ".ipynb_checkpoints/a-checkpoint", "more/c"):
+        save(f"in/{name}.png", np.zeros((4, 4, 3), np.uint8))
+    assert files.find_images(["in"]) == files.find_images(["in/*.png"]) == [Path("in/a.png")]
+    assert files.find_images(["in/*/*.png"]) == [Path("in/more/c.png")]
+    assert files.find_images(["in/@eaDir/*.png"]) == [Path("in/@eaDir/b.png")]  # asked for by name
+    assert files.walk("in") == [Path("in/a.png"), Path("in/more/c.png")]
+
+
+def test_links_are_followed_and_circles_end():
+    save("disk/more/a.png", np.zeros((4, 4, 3), np.uint8))
+    save("in/b.png", np.zeros((4, 4, 3), np.uint8))
+    Path("in/linked").symlink_to(Path("disk").absolute())
+    Path("disk/more/back").symlink_to(Path("in").absolute())
+    Path("in/gone.png").symlink_to("nowhere")
+    assert files.walk("in") == [Path("in/b.png"), Path("in/linked/more/a.png")]

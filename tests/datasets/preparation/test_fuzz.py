@@ -58,8 +58,8 @@ def swap_kinds(rng, path, data, other):
 
 def wrong_mode(rng, path, data, other):
     size = rng.choice(((48, 64), (47, 64), (1, 1)))
-    color, grey = picture(1, size), square(1, size)
-    pixels = rng.choice((color, grey, grey.astype(np.uint16) * 3, color[..., 0]))
+    color, gray = picture(1, size), square(1, size)
+    pixels = rng.choice((color, gray, gray.astype(np.uint16) * 3, color[..., 0]))
     path.write_bytes(cv2.imencode(rng.choice((".png", ".jpg", ".bmp", ".tiff")), pixels)[1].tobytes())
 
 

@@ -54,7 +54,7 @@ def damage(root, kind):
         return [name, "the file is cut off; copy or download it again"]
     if kind == "not an image":
         image.write_text("<html>not found</html>")
-        return [name, "not an image (JPEG, PNG or BMP)"]
+        return [name, "not an image (JPEG, PNG, BMP, TIFF or WebP)"]
     if kind == "mask of another size":
         save(mask, np.zeros((48, 63), np.uint8))
         return [mask_name, "the mask is 48x63 (height x width), its image 48x64"]
@@ -108,8 +108,8 @@ def test_missing_attribute_of_task_2_is_named(root):
 
 
 def test_odd_images_and_masks_that_are_fine(root):
-    grey = cv2.cvtColor(picture(0), cv2.COLOR_BGR2GRAY)
-    save(image_path(root, "ISIC_0000000"), grey)
+    gray = cv2.cvtColor(picture(0), cv2.COLOR_BGR2GRAY)
+    save(image_path(root, "ISIC_0000000"), gray)
     save(mask_path(root, "ISIC_0000000"), np.zeros(SIZE, np.uint8))  # one color
     save(mask_path(root, "ISIC_0000001"), np.full(SIZE, 255, np.uint8))
     save(mask_path(root, "ISIC_0000002"), cv2.GaussianBlur(square(2), (3, 3), 0))

@@ -126,7 +126,7 @@ def test_images_held_out_for_validation(tmp_path):
     areas = split.masks[:].mean((1, 2, 3))
     areas[:20] = (areas[:20] + areas[40:]) / 2
     order = np.argsort(areas[:40], kind="stable")
-    assert (held[order].reshape(8, 5).sum(axis=1) == 1).all()  # one of each five neighbours in area
+    assert (held[order].reshape(8, 5).sum(axis=1) == 1).all()  # one of each five neighbors in area
 
     def some(numbers):
         ids = [split.ids[n] for n in numbers]
@@ -160,9 +160,13 @@ def test_near_duplicates_do_not_straddle_own_splits(tmp_path):
     assert sorted(tested) == sorted(split_of)
 
 
-@pytest.mark.parametrize(("name", "comma", "quote"), [("metadata.csv", ",", ""), ("metadata.tab", "\t", '"')])
+@pytest.mark.parametrize(
+    ("name", "comma", "quote"),
+    [("metadata.csv", ",", ""), ("metadata.tab", "\t", '"'), ("metadata.csv", ";", ""), ("metadata.csv", ",", "mark")],
+)
 def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, quote, capsys):
     raw, lines = tmp_path / "raw", [("lesion_id", "image_id", "dx")]
+    encoding, quote = ("utf-8-sig", "") if quote == "mark" else ("utf-8", quote)
     for n in range(40):
         save(raw / "HAM10000_images_part_1" / f"ISIC_{n:07d}.jpg", lesion(n))
         (raw / "HAM10000_images_part_2").mkdir(exist_ok=True)
@@ -172,7 +176,7 @@ def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, 
     arguments = ["ham10000", "--folders", str(raw), "--root", str(tmp_path / "out"), "--size", "48x64"]
     __main__.main(arguments)
     assert "images of one lesion may be in different splits: HAM10000_metadata.csv" in capsys.readouterr().out
-    (raw / f"HAM10000_{name}").write_text("\n".join(map(comma.join, lines)) + "\n")
+    (raw / f"HAM10000_{name}").write_text("\n".join(map(comma.join, lines)) + "\n", encoding)
     for seed in ("0", "1", "2"):
         __main__.main([*arguments, "--seed", seed])
         assert "kept together: 20 near-duplicates and images of one lesion" in capsys.readouterr().out
