@@ -86,11 +86,11 @@ def test_no_mutation_ends_in_a_traceback_or_a_wrong_pair(tmp_path, on_error, mon
     for name in SETS:
         write(name, tmp_path / name)
     errors = 0
-    for round in range(ROUNDS // 2):
-        root, name = tmp_path / "mutated", SETS[round % len(SETS)]
+    for number in range(ROUNDS // 2):
+        root, name = tmp_path / "mutated", SETS[number % len(SETS)]
         shutil.copytree(tmp_path / name, root)
         files = sorted(path for path in root.rglob("*.*") if path.is_file() and path.suffix in (".jpg", ".png", ".bmp"))
-        mutation = MUTATIONS[round // len(SETS) % len(MUTATIONS)]
+        mutation = MUTATIONS[number // len(SETS) % len(MUTATIONS)]
         path, other = rng.sample(files, 2)
         mutation(rng, path, path.read_bytes(), other)
         try:
