@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import write_discs
+from discs import write_discs
 
 import pipeline
 from config import Settings
