@@ -1,19 +1,24 @@
 # make help lists the targets. Python 3.11 or newer, make and a package registry are all a fresh machine needs.
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+PYTEST := -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test bench clean
+.PHONY: help setup demo lint test test-oldest campaign bench clean
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 setup: .venv/ready ## make .venv and install everything
 
-.venv/ready: requirements.txt requirements-dev.txt
+.venv/ready .venv-oldest/ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(INSTALL) $(VERSIONS)
 	@touch $@
+
+.venv-oldest/ready: VERSIONS := "keras==3.12.*" "tensorflow==2.20.*"
 
 demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes on two cores
 	rm -rf demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
@@ -23,13 +28,23 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	@echo "report:   output/demo/report.html; scores: output/demo/performances.txt"
 	@echo "pictures: output/demo/sample_results.png, progress.png, ROC.png; masks: predictions/demo/"
 
-test: setup      ## ruff, then every test
+lint: setup      ## ruff and codespell
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+test: lint       ## ruff and codespell, then every test, 6 minutes on two cores
+	$(BIN)/python $(PYTEST)
+
+test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
+	$(OLDEST)/python $(PYTEST) -m "not slow"
+
+campaign: setup  ## kill a training at 30 random moments and resume it, 3 minutes
+	$(BIN)/python tests/campaign.py
 
 bench: setup     ## measure the speed of every part, one after the other
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-clean:           ## remove .venv, caches and what the demo wrote
-	rm -rf .venv .pytest_cache .ruff_cache demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
+clean:           ## remove the environments, caches and what the demo wrote
+	rm -rf .venv .venv-oldest build *.egg-info .pytest_cache .ruff_cache demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

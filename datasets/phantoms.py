@@ -197,7 +197,7 @@ def paint_lesion(rng, frame, grid, lesion, density, melanin, blood):
     depth = np.clip(lesion.distance / lesion.radius, 0, 0.6)
     mottle = grid.noise(rng, max(2.0, 2.5 / lesion.radius), octaves=4)
     amount = density * (0.75 + rng.uniform(0, 0.9) * depth) * np.clip(1 + rng.uniform(0.1, 0.3) * mottle, 0.6, 1.8)
-    if rng.random() < 0.45:  # dark blotches, excentric
+    if rng.random() < 0.45:  # dark blotches, off center
         amount = amount + rng.uniform(0.4, 1.1) * ramp(patch(rng, grid, lesion, rng.uniform(0.1, 0.35)), -0.5, 1.2)
     red = rng.uniform(-0.08, 0.12)
     if rng.random() < 0.2:

@@ -148,8 +148,7 @@ def draw_panels(path, evaluation):
         jaccards=metrics.score("jaccard", counts, "none"),
         areas=100 * (counts.tp + counts.fn) / sum(counts),
         table=evaluation.table,
-        best=best,
-        measure=summary.MEASURES[best["measure"]] if best else "",
+        best=best and {**best, "label": summary.MEASURES[best["measure"]]},
         histograms=(evaluation.scored.histograms or [])[: len(classes)],
     )
 

@@ -13,12 +13,12 @@ HEIGHT = 256  # of a picture of the worst images, in pixels
 # === One run ===
 
 
-def scores(path, classes, of_images, *, jaccards, areas, table=None, best=None, measure="", histograms=()):
+def scores(path, classes, of_images, *, jaccards, areas, table=None, best=None, histograms=()):
     """Panels: thresholds and calibration, where there are probabilities; spread of Jaccard, lesion size.
 
     of_images: (images,), Jaccard of each, NaN where undefined. jaccards, areas: (images, classes), Jaccard and true
-    area in % of the image. table, best: what evaluation/summary.py gives as threshold_table and best_thresholds;
-    measure: the name of the score by which those were chosen. histograms: a ScoreHistogram for each class.
+    area in % of the image. table, best: what evaluation/summary.py gives as threshold_table and best_thresholds,
+    the latter with the `label` of the score by which they were chosen. histograms: a ScoreHistogram for each class.
     """
     panels = 4 if table is not None else 2
     rows = panels // 2
@@ -26,14 +26,14 @@ def scores(path, classes, of_images, *, jaccards, areas, table=None, best=None, 
     margins = {"left": 0.07, "right": 0.985, "bottom": 0.14 / rows, "top": 1 - 0.09 / rows}  # no search for a layout
     axes = list(np.ravel(figure.subplots(rows, 2, gridspec_kw=margins | {"hspace": 0.36, "wspace": 0.2})))
     if table is not None:
-        _thresholds(axes.pop(0), table, best, measure)
+        _thresholds(axes.pop(0), table, best)
         _calibration(axes.pop(0), classes, histograms)
     _spread(axes[0], classes, of_images)
     _sizes(axes[1], classes, jaccards, areas)
     save(figure, path)
 
 
-def _thresholds(axes, table, best, measure):
+def _thresholds(axes, table, best):
     for k, (name, part) in enumerate(table.groupby("class", sort=False)):
         color = palette.of_class(k)
         label = name.replace("_", " ")
@@ -41,7 +41,7 @@ def _thresholds(axes, table, best, measure):
             label += f", best {best['best'][name]:g}"
             axes.plot(best["best"][name], best["score"][name], "o", color=color, markersize=5)
         axes.plot(part["threshold"], part[best["measure"]], color=color, linewidth=1.6, label=label)
-    light_grid(axes, title="Threshold", xlabel="threshold", ylabel=measure, xlim=(0, 1))
+    light_grid(axes, title="Threshold", xlabel="threshold", ylabel=best["label"], xlim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 

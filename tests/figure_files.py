@@ -1,8 +1,16 @@
-"""Figures and logs in tests: which colors a picture has, a training log."""
+"""Figures and logs in tests: a mask to draw, a training log, which colors a picture has."""
 
 import cv2
 import numpy as np
 import pandas as pd
+
+ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
+
+
+def disk(height=48, width=64, x=30, radius=14):
+    """bool (height, width), a disk about column x."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.hypot(columns - x, rows - height // 2) < radius
 
 
 def write_log(path, epochs=30, **columns):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from tests.conftest import write_discs
+from discs import write_discs
 
 ROOT = Path(__file__).parents[1]
 FILE = "imaging/augmentations.py"

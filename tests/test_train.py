@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from discs import write_discs
 
 import config
 import model
@@ -17,7 +18,6 @@ import runs
 import train
 from compute import replicas
 from datasets.arrays import Writer, open_split
-from tests.conftest import write_discs
 from training import checkpoints, logger, trainer
 from training import steps as training_steps
 

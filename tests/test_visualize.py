@@ -8,14 +8,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from figure_files import has_color, write_log
+from figure_files import disk, has_color, write_log
 
 import config
 import runs
 import visualize
 from datasets.arrays import Writer
 from imaging import mask_files, palette
-from tests.imaging.test_mask_files import disk
 
 
 def test_curves_of_two_runs_from_the_command_line(tmp_path, monkeypatch, capsys):

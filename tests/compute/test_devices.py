@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import yaml
+from discs import write_discs
 
 import loss
 import train
 from config import Launch, Settings
-from tests.conftest import write_discs
 from training import checkpoints
 from training import steps as training_steps
 

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from discs import disc
 
 import config
 import model
 import train
 from compute import precision
-from tests.conftest import disc
 from training import steps as training_steps
 
 SIZE, BATCH, STEPS = 16, 8, 50

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from miniature import SIZE, picture, save, square, write_isic2018, zip_folders
 from PIL import Image
+from raw_folders import CASES, number
 
 import pipeline
 from config import Settings
@@ -16,7 +17,6 @@ from datasets.arrays import open_split, read_meta
 from datasets.preparation import download, prepare
 from datasets.preparation.source_masks import source_masks
 from datasets.preparation.splits import Division
-from tests.datasets.test_declarations import CASES, number
 
 
 def config(place):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import write_discs
+from discs import write_discs
 
 import config
 import runs

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from figure_files import has_color, write_log
+from figure_files import ATTRIBUTES, disk, has_color, write_log
 from tiny_run import SIZE, masks_of, save_data, save_run
 
 import config
@@ -15,7 +15,6 @@ from datasets import class_statistics
 from datasets.arrays import Writer
 from figures import classes, training_curves
 from imaging import palette
-from tests.imaging.test_mask_files import ATTRIBUTES, disk
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@
 
 import cv2
 import numpy as np
+from figure_files import ATTRIBUTES
 
 from figures import scores
-from tests.imaging.test_mask_files import ATTRIBUTES
 
 
 def test_score_curves(tmp_path):

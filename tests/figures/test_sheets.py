@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from figure_files import has_color
+from figure_files import ATTRIBUTES, disk, has_color
 
 from figures import sheets
 from imaging import palette
-from tests.imaging.test_mask_files import ATTRIBUTES, disk
 
 
 def test_sample_sheet_draws_what_is_there(tmp_path):

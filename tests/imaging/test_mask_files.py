@@ -3,15 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from figure_files import ATTRIBUTES
 
 from imaging import mask_files
-
-ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
-
-
-def disk(height=48, width=64, x=30, radius=14):
-    rows, columns = np.mgrid[:height, :width]
-    return np.hypot(columns - x, rows - height // 2) < radius
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+from figure_files import disk
 
 from imaging import overlays, palette
-from tests.imaging.test_mask_files import disk
 
 
 def test_tint_adds_seven_tenths_of_a_color_and_clips():

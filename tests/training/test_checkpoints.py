@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from discs import write_discs
 
 import model
 from config import Settings
-from tests.conftest import write_discs
 from training import checkpoints, trainer
 from training import steps as training_steps
 

@@ -1,12 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from discs import write_discs
 
 import config
 import model
 import train
 from datasets.arrays import open_split
-from tests.conftest import write_discs
 from training import initial_weights
 
 

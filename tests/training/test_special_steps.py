@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from discs import disc
 
 import config
 import model
@@ -18,7 +19,6 @@ from models.adstnet import AdSTNet, labels_from_mask
 from models.jaal_net import JAALNet, da_net
 from models.layers import conv_norm_relu, logits
 from models.training_step import Below
-from tests.conftest import disc
 from training import steps as training_steps
 from training.score_metrics import ImageScore
 

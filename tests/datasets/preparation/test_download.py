@@ -16,66 +16,69 @@ from datasets.declaration import Archive
 from datasets.preparation import download
 
 
-class Server:
-    """Serves `files` (name -> bytes) over HTTP; `behavior` is a method of Handler below, `log` the ranges asked for."""
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers with the behavior that its server was given: one of the methods after `answer`."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.server.log.append(self.headers.get("Range"))
+        data = self.server.files.get(self.path.rpartition("/")[2])
+        if data is None:
+            return self.send_error(404)
+        start = int(re.match(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
+        getattr(self, self.server.behavior)(data, start)
+
+    def answer(self, status, body, length, start=0, total=None):
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def honest(self, data, start):
+        if start >= len(data):
+            return self.send_error(416)
+        self.answer(206 if start else 200, data[start:], len(data) - start, start, len(data))
+
+    def breaks_off(self, data, start):  # after 1,000 bytes, each time
+        self.answer(206 if start else 200, data[start : start + 1000], len(data) - start, start, len(data))
+
+    def without_ranges(self, data, start):
+        self.answer(200, data, len(data))
+
+    def dead(self, data, start):  # never more than the first 500 bytes
+        self.answer(200, data[:500], len(data))
+
+    def claims_less(self, data, start):
+        self.answer(200, data[:700], 700)
+
+    def claims_more(self, data, start):
+        self.answer(200, data, len(data) + 99)
+
+    def never_ends(self, data, start):
+        self.answer(200, data * 50, None)
+
+    def wrong_piece(self, data, start):
+        self.answer(206 if start else 200, data, len(data), 0, len(data))
+
+    def unwell(self, data, start):
+        self.send_error(503) if len(self.server.log) < 3 else self.honest(data, start)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files` (name -> bytes); `behavior` is a method of Handler, `log` the ranges asked for."""
 
     def __init__(self):
-        self.files, self.log, self.behavior = {}, [], "honest"
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                outer.log.append(self.headers.get("Range"))
-                data = outer.files.get(self.path.rpartition("/")[2])
-                if data is None:
-                    return self.send_error(404)
-                start = int(re.match(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
-                getattr(self, outer.behavior)(data, start)
-
-            def answer(self, status, body, length, start=0, total=None):
-                self.send_response(status)
-                if length is not None:
-                    self.send_header("Content-Length", str(length))
-                if status == 206:
-                    self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def honest(self, data, start):
-                if start >= len(data):
-                    return self.send_error(416)
-                self.answer(206 if start else 200, data[start:], len(data) - start, start, len(data))
-
-            def breaks_off(self, data, start):  # after 1,000 bytes, each time
-                self.answer(206 if start else 200, data[start : start + 1000], len(data) - start, start, len(data))
-
-            def without_ranges(self, data, start):
-                self.answer(200, data, len(data))
-
-            def dead(self, data, start):  # never more than the first 500 bytes
-                self.answer(200, data[:500], len(data))
-
-            def claims_less(self, data, start):
-                self.answer(200, data[:700], 700)
-
-            def claims_more(self, data, start):
-                self.answer(200, data, len(data) + 99)
-
-            def never_ends(self, data, start):
-                self.answer(200, data * 50, None)
-
-            def wrong_piece(self, data, start):
-                self.answer(206 if start else 200, data, len(data), 0, len(data))
-
-            def unwell(self, data, start):
-                self.send_error(503) if len(outer.log) < 3 else self.honest(data, start)
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}/2018/"
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {}
+        self.log = []
+        self.behavior = "honest"
+        self.url = f"http://127.0.0.1:{self.server_port}/2018/"
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
 
 @pytest.fixture
@@ -89,8 +92,8 @@ def server(monkeypatch):
         archive.writestr("a/ISIC_1.jpg", os.urandom(5000))
     made.files["a.zip"] = buffer.getvalue()
     yield made
-    made.http.shutdown()
-    made.http.server_close()
+    made.shutdown()
+    made.server_close()
 
 
 def described(data, algorithm="sha256", size=True, checksum=True):

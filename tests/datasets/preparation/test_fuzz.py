@@ -7,12 +7,12 @@ import struct
 import cv2
 import numpy as np
 import pytest
+import raw_folders
 from miniature import SIZE, picture, save, square, write_isic2018
 
 from datasets import arrays, isic2018
 from datasets.preparation import prepare
 from datasets.registry import TABLE
-from tests.datasets import test_declarations as others
 
 ROUNDS = 500
 SETS = ("isic2018", "ph2", "busi", "kvasir_seg", "folder", "ham10000")
@@ -22,7 +22,7 @@ def write(name, root):
     if name == "isic2018":
         write_isic2018(root, {"train": 3, "test": 1})
     else:
-        getattr(others, name)(root)
+        getattr(raw_folders, name)(root)
 
 
 def truncate(rng, path, data, other):
@@ -81,16 +81,16 @@ MUTATIONS = (truncate, flip, zero_size, delete, rename, other_suffix, swap_kinds
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 def test_no_mutation_ends_in_a_traceback_or_a_wrong_pair(tmp_path, on_error, monkeypatch):
     monkeypatch.setattr(arrays.os, "fsync", lambda file: None)  # the pace of the disk is not the subject
-    monkeypatch.setattr(others, "COUNT", 5)
+    monkeypatch.setattr(raw_folders, "COUNT", 5)
     rng = random.Random(on_error)
     for name in SETS:
         write(name, tmp_path / name)
     errors = 0
-    for round in range(ROUNDS // 2):
-        root, name = tmp_path / "mutated", SETS[round % len(SETS)]
+    for number in range(ROUNDS // 2):
+        root, name = tmp_path / "mutated", SETS[number % len(SETS)]
         shutil.copytree(tmp_path / name, root)
         files = sorted(path for path in root.rglob("*.*") if path.is_file() and path.suffix in (".jpg", ".png", ".bmp"))
-        mutation = MUTATIONS[round // len(SETS) % len(MUTATIONS)]
+        mutation = MUTATIONS[number // len(SETS) % len(MUTATIONS)]
         path, other = rng.sample(files, 2)
         mutation(rng, path, path.read_bytes(), other)
         try:
@@ -113,7 +113,7 @@ def check_pairs(root, mutation):
         for row, id in enumerate(data.ids):
             if (not id[-1].isdigit() and not id.endswith(")")) or id == "ISIC_9":  # renamed, in a split without masks
                 continue
-            n = others.number(id)
+            n = raw_folders.number(id)
             same_image = np.abs(data.images[row] - cv2.resize(picture(n), (32, 24))[..., ::-1].astype(int)).mean() < 3
             mask = np.zeros(SIZE) if "normal" in id else square(n) // 255
             same_mask = data.masks is None or (data.masks[row, ..., 0] != mask[::2, ::2]).mean() < 0.01  # JPEG masks

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from miniature import SIZE, image_path, mask_path, picture, save, square, write_isic2018, zip_folders
+from raw_folders import isic2017, ph2
 
 from datasets import __main__, arrays
 from datasets.preparation import near_duplicates, splits
 from datasets.preparation.source_masks import source_masks
-from tests.datasets.test_declarations import isic2017, ph2
 
 HEIGHT, WIDTH = 96, 128
 
