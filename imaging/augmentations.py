@@ -26,10 +26,11 @@ import math
 import zlib
 from typing import Any
 
-import tensorflow as tf
-
 from imaging import color, effects, geometry
+from utils.lazy import LazyModule
 from utils.settings import setting
+
+tf = LazyModule("tensorflow")
 
 KINDS = ("geometry", "color", "image", "image_and_mask", "mix")
 _entries = []  # (name, type, field) of each augmentation

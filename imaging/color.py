@@ -7,7 +7,10 @@ Transforms are put together by `compose`.
 import math
 
 import numpy as np
-import tensorflow as tf
+
+from utils.lazy import LazyModule
+
+tf = LazyModule("tensorflow")
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")
 

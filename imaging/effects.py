@@ -6,7 +6,10 @@ draw. Masks are (B, H, W, C) float32.
 
 import math
 
-import tensorflow as tf
+from utils.lazy import LazyModule
+
+tf = LazyModule("tensorflow")
+
 
 HAIR = (48.0, 34.0, 28.0)  # RGB of a dark brown hair
 

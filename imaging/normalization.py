@@ -5,10 +5,12 @@ A new kind is a function here, float32 (B, H, W, 3), 0 to 255 -> float32 (B, H, 
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from imaging.per_image import per_image
 from utils.errors import UserError
+from utils.lazy import LazyModule
+
+tf = LazyModule("tensorflow")
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
 STD = np.array([0.19839, 0.16931, 0.16544], "float32")

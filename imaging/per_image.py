@@ -1,7 +1,10 @@
 """NumPy functions of one image, such as OpenCV's, applied to each image of a TensorFlow batch."""
 
 import numpy as np
-import tensorflow as tf
+
+from utils.lazy import LazyModule
+
+tf = LazyModule("tensorflow")
 
 
 def per_image(function, images, channels):
