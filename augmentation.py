@@ -106,12 +106,12 @@ def preview(images, masks, path):
     """
     from matplotlib.figure import Figure  # slow to import, and not needed otherwise
 
-    panels = _panels(images, masks)
-    rows = math.ceil(len(panels) / 2)
+    drawn = panels(images, masks)
+    rows = math.ceil(len(drawn) / 2)
     width = 0.9 * len(images) * images.shape[2] / images.shape[1]
     figure = Figure(figsize=(2 * 1.6 * width, rows * 1.75), dpi=100, layout="constrained")
     axes = list(figure.subplots(rows, 2).flat)
-    for one, (title, pictures) in zip(axes, panels, strict=False):  # the last may stay empty
+    for one, (title, pictures) in zip(axes, drawn, strict=False):  # the last may stay empty
         one.imshow(np.hstack(pictures))
         one.set_title(title, loc="left", fontsize=13)
     for one in axes:
@@ -120,15 +120,15 @@ def preview(images, masks, path):
         figure.savefig(temporary)
 
 
-def _panels(images, masks):
+def panels(images, masks):
     """[(title, pictures)] of all that `preview` draws."""
-    panels = [("as they are", _outlined(images, masks))]
+    found = [("as they are", _outlined(images, masks))]
     for field in augmentations.FIELDS:
         value = field.metadata["preview"]
         drawn, drawn_masks = augment(images, masks, Augmentations(**{field.name: value}), PREVIEW_SEED)
-        panels.append((f"{field.name}: {value}", _outlined(drawn.numpy(), drawn_masks.numpy())))
+        found.append((f"{field.name}: {value}", _outlined(drawn.numpy(), drawn_masks.numpy())))
     bare = np.stack([hair_removal.remove(image) for image in images])
-    return [*panels, ("remove_hair: True", _outlined(bare, masks))]
+    return [*found, ("remove_hair: True", _outlined(bare, masks))]
 
 
 def _outlined(images, masks):

@@ -58,7 +58,7 @@ class TrainingSettings:
         None, "pretrained weights of the encoder: imagenet, none, or a file; default: the network's own choice"
     )
     normalize: Literal[*normalization.KINDS] | None = setting(
-        None, "what the network's input is made of the pixels; default: what the network was published with"
+        None, "how the pixels are normalized (imaging/normalization.py); default: as the network was published"
     )
 
     # --- objective and optimizer
@@ -382,7 +382,8 @@ def _read_config(file, parser):
     for name, same in REMOVED.items():
         if values.pop(name, same) != same:
             raise UserError(f"{file}: {name} is no longer a setting: leave it out")
-    _check_names(values, parser.get_defaults().as_dict(), file, "leave it out")
+    known = set(parser.get_defaults().as_dict()) - {"config"}
+    _check_names(values, known, file, "leave it out")
     return values
 
 

@@ -37,7 +37,8 @@ def strands(batch, height, width, count, seed):
     # 1. The path: an arc, here to second order, which is a parabola.
     t = tf.linspace(0.0, 1.0, round(1.3 * unit))  # (T,), steps below a pixel
     length = unit * (0.3 + 0.9 * length)[..., None]
-    along, aside = length * t, length * bend[..., None] * tf.square(t) / 2  # (B, K, T)
+    along = length * t  # (B, K, T)
+    aside = length * bend[..., None] * tf.square(t) / 2  # (B, K, T)
     cos, sin = tf.cos(turn)[..., None], tf.sin(turn)[..., None]
     # 2. Across the path: as many parallel lines as the hair is wide, closing in on its tip.
     breadth = max(2, round(0.01 * unit))  # pixels of the double size

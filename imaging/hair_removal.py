@@ -9,12 +9,13 @@ is a line, too, and mostly goes. White hair stays, and a pigment network is left
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from imaging import mask_files
+from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 
@@ -104,19 +105,19 @@ def remove(image):
     return cv2.inpaint(image, hairs, 3, cv2.INPAINT_TELEA) if 0 < fraction < MOST else image
 
 
+@errors.in_one_line()
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Take dark hairs out of images.")
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("cleaned"), help="folder to write into")
     args = parser.parse_args(snake_case(argv))
-    args.out.mkdir(parents=True, exist_ok=True)
     for path in args.images:
         bgr = cv2.imread(str(path))
         if bgr is None:
-            sys.exit(f"error: {path} is no image that can be read")
+            raise UserError(f"{path} is no image that can be read")
         image = np.ascontiguousarray(bgr[..., ::-1])
         found = cv2.cvtColor(find(image), cv2.COLOR_GRAY2RGB)
-        cv2.imwrite(str(args.out / f"{path.stem}.png"), np.hstack([image, found, remove(image)])[..., ::-1])
+        mask_files.write_png(args.out / f"{path.stem}.png", np.hstack([image, found, remove(image)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a network's input is made of the pixels: the kinds of the setting `normalize`.
+"""How the pixels are normalized before a network sees them: the kinds of the setting `normalize`.
 
 A new kind is a function here, float32 (B, H, W, 3), 0 to 255 -> float32 (B, H, W, channels), and its line in KINDS.
 """
