@@ -54,6 +54,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
@@ -115,9 +116,9 @@ def evaluate(
     Raises UserError and FileNotFoundError that say what to do.
     """
     # 1. open the runs and the data
-    folders = [runs.find(name) for name in ensemble or [run]]
-    changes = {"data": data, "tta": tta, "clean": clean}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    folders = [runs.find(name) for name in ensemble] if ensemble else [runs.find(run)]
+    given: dict[str, Any] = {"data": data, "tta": tta, "clean": clean}
+    changes = {name: value for name, value in given.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
     first = settings[0]
     images = open_split(first.data, split)
@@ -130,7 +131,8 @@ def evaluate(
     # 2. predict, count
     name = run_name(folders, part)
     predictions = Path("predictions") / name
-    scored = score_split.score(networks, images, *truth(first.data, split, images, at), options, predictions)
+    truth_of, size_of = truth(first.data, split, images, at)
+    scored = score_split.score(networks, images, truth_of, size_of, options, predictions)
     print(f"masks       {predictions}/")
     if scored is None:
         print(f"{first.data} has no masks for split {split!r}: predicted {len(images.ids)} images, nothing to score")

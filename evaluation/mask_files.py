@@ -69,7 +69,7 @@ def _some(names):
     return ", ".join([*names[:SHOWN], *more])
 
 
-def read(paths):
+def read(paths: list[Path]) -> np.ndarray:
     """The masks of one image, a file a class: uint8 {0, 1} (H, W, classes). UserError names a file that is no mask."""
     channels = []
     for path in paths:
@@ -83,7 +83,7 @@ def read(paths):
     return np.stack(channels, axis=-1)
 
 
-def score(pairs, options):
+def score(pairs, options: score_split.Options) -> score_split.Scored:
     """Count all pairs, `find_pairs`' list, in threads: score_split.Scored of masks alone, variant "bare".
 
     UserError: a file is no mask, or has another size than its truth.

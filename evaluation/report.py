@@ -306,12 +306,12 @@ SAMPLES = {"sample_results.png": "The best, the median and the worst image."}
 TRAINING = {"progress.png": "Losses, scores and learning rate by epoch."}
 
 
-def text(result):
+def text(result: dict) -> list:
     """The blocks of performances.txt."""
     return [*(Text(line) for line in conditions(result)), *scores(result), *_sections(result)]
 
 
-def document(result, settings, worst, figures):
+def document(result: dict, settings: dict, worst: list[tuple[str, str]], figures: set[str]) -> list:
     """The blocks of report.html and report.md.
 
     settings: of the run, a dictionary. worst: [(path, caption), …] of pictures. figures: names of the picture files

@@ -54,7 +54,7 @@ class Pictures:
 # === Text ===
 
 
-def text(title, blocks):
+def text(title: str, blocks: list) -> str:
     """Plain text with aligned columns."""
     lines = [title, "=" * len(title)]
     for block in blocks:
@@ -82,7 +82,7 @@ def _aligned(rows):
 # === Markdown ===
 
 
-def markdown(title, blocks):
+def markdown(title: str, blocks: list) -> str:
     """GitHub's Markdown; pictures are links to the files beside it."""
     parts = [f"# {title}"]
     for block in blocks:
@@ -160,7 +160,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 )
 
 
-def html(title, blocks, folder):
+def html(title: str, blocks: list, folder: str | Path) -> str:
     """One self-contained page: style and pictures inside, nothing loaded from elsewhere, made to be printed too."""
     body = "\n".join(_html_of(block, Path(folder)) for block in blocks)
     return (

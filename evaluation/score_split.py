@@ -8,6 +8,8 @@ Images leave behind counts and histograms, so memory does not grow with their nu
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -38,7 +40,7 @@ class Options:
     boundary: bool = False
 
     @property
-    def variant(self):
+    def variant(self) -> str:
         """The name of the masks that are asked for, among those of `variants`."""
         if self.tta:
             return "tta+clean" if self.clean else "tta"
@@ -64,7 +66,7 @@ class Scored:
     peaks: np.ndarray | None = None
 
 
-def score(networks, split, truth_of, size_of, options, folder):
+def score(networks, split, truth_of, size_of, options: Options, folder: Path) -> Scored | None:
     """Predict a split, write its masks into `folder`, PNG files of 0 and 255, and count.
 
     networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.arrays.Split. truth_of:
@@ -89,7 +91,7 @@ def score(networks, split, truth_of, size_of, options, folder):
         return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
 
     rows = []
-    curves = 0
+    curves: Any = 0.0
     peaks = []
     done = in_order(work, enumerate(probabilities(networks, split, options)), ahead=2 * options.batch_size)
     for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
@@ -117,9 +119,9 @@ def probabilities(networks, split, options):
         yield from zip(*(sum(each) / len(maps) for each in zip(*maps, strict=True)), strict=True)
 
 
-def variants(maps, options):
+def variants(maps: list[np.ndarray], options: Options) -> dict[str, np.ndarray]:
     """Masks, bool (H, W, classes), by how they were made: bare, clean and, from two maps, tta, tta+clean."""
-    thresholds = np.float32(options.thresholds)
+    thresholds = np.asarray(options.thresholds, np.float32)
     masks = {}
     for name, cleaned, each in zip(("bare", "tta"), ("clean", "tta+clean"), maps, strict=False):
         masks[name] = each >= thresholds
@@ -127,14 +129,14 @@ def variants(maps, options):
     return masks
 
 
-def measure(truth, masks, options):
+def measure(truth: np.ndarray, masks: dict[str, np.ndarray], options: Options) -> dict:
     """Of one image: {"size", "counts": {variant: Counts (1, classes)}, "distances": {name: (1, classes)} or None}."""
     counts = {name: metrics.counts(truth[None], mask[None]) for name, mask in masks.items()}
     distances = surface_distances.scores(truth[None], masks[options.variant][None]) if options.boundary else None
     return {"size": truth.shape[:2], "counts": counts, "distances": distances}
 
 
-def at_thresholds(truth, probabilities):
+def at_thresholds(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Of one image: Jaccard, Dice and fractions of pixels tp, fp, fn at each threshold, (classes, 5, thresholds)."""
     curves = []
     for k in range(truth.shape[-1]):
@@ -144,7 +146,7 @@ def at_thresholds(truth, probabilities):
     return np.array(curves)
 
 
-def gather(rows):
+def gather(rows: list[dict]) -> Scored:
     """The rows of all images, as `measure` gives them, as Scored."""
     counts = {name: metrics.concatenate([row["counts"][name] for row in rows]) for name in rows[0]["counts"]}
     names = rows[0]["distances"] or ()

@@ -9,6 +9,7 @@ challenge's rule. Task 2 it ranks by counts as fractions of their image's pixels
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,17 +38,17 @@ MEANING = {
 }
 
 
-def labels():
+def labels() -> dict[str, str]:
     """Names in reports: {score: label} of the scores of masks, then of those of probabilities."""
     return {name: score.label for name, score in metrics.SCORES.items()} | score_histogram.SCORES
 
 
-def short_label(name):
+def short_label(name: str) -> str:
     """A score's label without what stands in brackets."""
     return labels()[name].split(" (")[0]
 
 
-def main_scores(result):
+def main_scores(result: dict) -> dict[str, tuple[str, str, str]]:
     """The scores by which runs are compared: {key: (kind, score, label)}.
 
     result: from `summarize`, or the contents of metrics.json. Key and label name kind and score: "jaccard",
@@ -66,7 +67,7 @@ def main_scores(result):
 # === Scores ===
 
 
-def summarize(counts, histograms, classes):
+def summarize(counts: metrics.Counts, histograms: list | None, classes: Sequence[str]) -> dict:
     """The scores of metrics.json: {"empty_masks", "pooled", "per_image", "intervals"} of all classes together.
 
     histograms: one a class and, for several classes, a last one of all; None where there are masks only, which leaves
@@ -87,7 +88,7 @@ def summarize(counts, histograms, classes):
     return result
 
 
-def challenge(counts, classes):
+def challenge(counts: metrics.Counts, classes: Sequence[str]) -> dict:
     """The scores of ISIC 2018 Task 2: counts as fractions of the image's pixels, summed over images.
 
     Returns {"jaccard", "dice", "per_attribute": {name: {"jaccard", "dice"}}}, the first two over the sum of all
@@ -97,7 +98,7 @@ def challenge(counts, classes):
     return {**scores["micro_average"], "per_attribute": {name: scores[name] for name in classes}}
 
 
-def presence(counts, peaks, classes):
+def presence(counts: metrics.Counts, peaks: np.ndarray, classes: Sequence[str]) -> dict:
     """How well the largest probability of an image detects that the class is in it at all.
 
     peaks: (images, classes). Returns {"auc": mean over the classes, "per_class": {name: AUC}}, the area under the ROC
@@ -108,7 +109,7 @@ def presence(counts, peaks, classes):
     return {"auc": _mean(list(each.values())), "per_class": each}
 
 
-def rank_auc(scores, positive):
+def rank_auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """The chance that a positive scores above another, ties counting half; NaN if there is but one kind."""
     positives, others = np.count_nonzero(positive), np.count_nonzero(~positive)
     if not positives or not others:
@@ -117,7 +118,7 @@ def rank_auc(scores, positive):
     return float((ranks - positives * (positives + 1) / 2) / (positives * others))
 
 
-def class_table(result):
+def class_table(result: dict) -> pd.DataFrame:
     """A row a class, "mean (macro)" and "all together", from the contents of metrics.json; NaN where undefined.
 
     Columns: class; images that have the class; every pooled score, of probabilities and of masks; challenge_jaccard and
@@ -140,12 +141,12 @@ def class_table(result):
     return table.rename_axis("class").reset_index()
 
 
-def pooled_names(result):
+def pooled_names(result: dict) -> list[str]:
     """Names of the pooled scores in a result."""
     return [name for name in result["pooled"] if name != "confusion_matrix"]
 
 
-def image_jaccards(counts):
+def image_jaccards(counts: metrics.Counts) -> np.ndarray:
     """By which images are ranked, (images,): their Jaccard; of several classes that of all their pixels together.
 
     The mean of the classes would put first the images on which there is nothing to see: empty masks count 1 there. NaN
@@ -157,7 +158,7 @@ def image_jaccards(counts):
     return metrics.score("jaccard", together, "none", empty=math.nan)[:, 0]
 
 
-def one_class(counts, k):
+def one_class(counts: metrics.Counts, k: int) -> metrics.Counts:
     """The counts of class number k, (images, 1)."""
     return metrics.Counts(*(field[:, k : k + 1] for field in counts))
 
@@ -174,19 +175,19 @@ def _summary(counts, histogram, ranked=False):
     }
 
 
-def pooled_scores(counts, histogram=None):
+def pooled_scores(counts: metrics.Counts, histogram=None) -> dict:
     """All pixels counted together; what is 0/0 there (no lesion pixel at all) is undefined, NaN."""
     scores = {name: getattr(histogram, name)() for name in score_histogram.SCORES} if histogram else {}
     scores |= {name: metrics.score(name, counts, "pooled", empty=math.nan) for name in metrics.of_kind("pooled")}
     return scores | {"confusion_matrix": {name: int(pixels.sum()) for name, pixels in counts._asdict().items()}}
 
 
-def per_image_scores(counts):
+def per_image_scores(counts: metrics.Counts) -> dict[str, float]:
     """Means over images (and classes), empty masks by the challenge's rule."""
     return {name: metrics.score(name, counts) for name in metrics.of_kind("per_image")}
 
 
-def draws(counts, ranked=False, seed=0):
+def draws(counts: metrics.Counts, ranked: bool = False, seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
     """Bootstrap samples of the scores from counts: {"per_image": {name: (draws,)}, "pooled": {name: (draws,)}}.
 
     Of several classes also "class_mean", and, where the counts are `ranked` as in ISIC 2018 Task 2, "challenge": the
@@ -225,7 +226,7 @@ def _mean(values):
 # === By threshold, by size, by image ===
 
 
-def threshold_table(means, histograms, classes):
+def threshold_table(means: np.ndarray, histograms: list, classes: Sequence[str]) -> pd.DataFrame:
     """Jaccard and Dice over the thresholds 0.01, 0.02, …, 0.99, of masks as they are before any clean-up.
 
     means: (classes, 5, thresholds), over images: Jaccard, Dice, and the fractions of pixels tp, fp, fn. Returns a table
@@ -247,7 +248,7 @@ def threshold_table(means, histograms, classes):
     return pd.concat(parts, ignore_index=True)
 
 
-def best_thresholds(table):
+def best_thresholds(table: pd.DataFrame) -> dict:
     """From `threshold_table`: {"measure", "best": {class: threshold}, "score": {class: score}, …}.
 
     The measure, which is highest at those thresholds, is the challenge's: of one class, the mean Jaccard of images
@@ -281,7 +282,7 @@ def _highest(values):
     return positions[len(positions) // 2]
 
 
-def by_size(counts):
+def by_size(counts: metrics.Counts) -> list[dict]:
     """Per-image means by quartile of the true area, over the true masks (images × classes) that are not empty.
 
     Returns up to four dictionaries, small lesions first: area_percent [smallest, largest], masks, the scores of single
@@ -300,7 +301,7 @@ def by_size(counts):
     return quartiles
 
 
-def image_table(counts, ids, classes, sizes):
+def image_table(counts: metrics.Counts, ids: list[str], classes: Sequence[str], sizes) -> pd.DataFrame:
     """One row an image and class: id, class, size of the mask, tp, fp, fn, tn (pixels), scores, if truth is empty.
 
     A score that reports have pooled alone is NaN where it is undefined.
@@ -314,7 +315,7 @@ def image_table(counts, ids, classes, sizes):
     return pd.DataFrame(columns | {"empty_mask": columns["tp"] + columns["fn"] == 0})
 
 
-def table_counts(table):
+def table_counts(table: pd.DataFrame) -> tuple[list[str], list[str], metrics.Counts]:
     """From `image_table` back to (ids, classes, Counts (images, classes))."""
     ids = table["id"].drop_duplicates().tolist()
     classes = table["class"].drop_duplicates().tolist()

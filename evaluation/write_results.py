@@ -3,7 +3,9 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,7 @@ class Evaluation:
         return self.scored.counts[self.result["variant"]]
 
 
-def contents(head, scored, options, classes):
+def contents(head: dict, scored: score_split.Scored, options: score_split.Options, classes: list[str]) -> tuple:
     """The contents of metrics.json (`head` comes first) and the table of thresholds, None where there are masks only.
 
     E.g. {**head, "empty_masks", "pooled", "per_image", "intervals", "by_size", "effects", …}; NaN where undefined.
@@ -55,7 +57,7 @@ def contents(head, scored, options, classes):
     if scored.peaks is not None:
         found = summary.presence(counts, scored.peaks, classes)
         result |= {"presence": found} if not math.isnan(found["auc"]) else {}
-    if scored.at_thresholds is not None:
+    if scored.at_thresholds is not None and scored.histograms is not None:
         table = summary.threshold_table(scored.at_thresholds, scored.histograms, classes)
         result["best_thresholds"] = summary.best_thresholds(table)
     return result | {"versions": report.versions()}, table
@@ -90,7 +92,7 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def write(output, evaluation, settings, sample):
+def write(output: Path, evaluation: Evaluation, settings: dict, sample: Callable[[int], tuple]) -> str:
     """Every file of output/RUN/; returns the text of performances.txt.
 
     settings: of the run, a dictionary, empty for mask files. sample: a function from the number of an image to
@@ -170,7 +172,7 @@ def write_worst(folder, ids, scores, sample):
     return [(f"{folder.name}/{name}", caption) for name, caption in zip(names, captions, strict=True)]
 
 
-def draw(output, evaluation, split, predictions):
+def draw(output: Path, evaluation: Evaluation, split, predictions: Path) -> None:
     """ROC.png, Precision_recall.png and sample_results.png of a run."""
     draw_curves(output, evaluation)
     result = evaluation.result

@@ -51,6 +51,15 @@ def test_lesion_masks_as_the_challenge_scores_them(capsys):
     assert len(worst) == 5 and len(np.unique(cv2.imread(str(worst[0])).reshape(-1, 3), axis=0)) >= 4
 
 
+def test_curves_of_an_earlier_evaluation_are_not_in_the_report():
+    write("truth", 1)
+    write("found", 2)
+    save(Path("output/theirs/ROC.png"), np.zeros((4, 4), np.uint8))
+    evaluate.evaluate_masks(Path("found"), Path("truth"), 1, "theirs")
+    text = Path("output/theirs/report.md").read_text(encoding="utf-8")
+    assert "](scores.png)" in text and "ROC" not in text
+
+
 def test_attributes_as_the_challenge_scores_them():
     write("truth", 1, ATTRIBUTES)  # of several sizes: images count alike, whatever their number of pixels
     write("found", 2, ATTRIBUTES)

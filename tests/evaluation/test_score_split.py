@@ -135,12 +135,15 @@ def test_the_best_threshold_is_kept_and_used():
     assert before["best_thresholds"]["score"] == {"lesion": 1.0}
     facts = runs.facts(runs.BEST / "tiny")
     assert 0.73 < facts["thresholds"]["lesion"] < 0.93
+    kept = "The thresholds are kept with the run: --threshold best."
+    assert kept in Path("output/tiny/performances.txt").read_text(encoding="utf-8")
     assert facts["results"]["val"]["per_image"] == before["per_image"]
     alone = runs.BEST / "tiny" / "model.keras"  # handed on it has them inside
     assert runs.facts(alone) == {name: fact for name, fact in facts.items() if name != "results"}
     assert runs.settings(alone) == runs.settings(runs.BEST / "tiny") and alone.stat().st_mtime_ns == saved
     after = evaluate.evaluate("tiny", "test", data="data2", at="network", threshold="best")
     assert after["per_image"]["jaccard"] == 1 and after["threshold"] == facts["thresholds"]["lesion"]
+    assert "They are not kept with the run" in Path("output/tiny/performances.txt").read_text(encoding="utf-8")
     assert list(runs.facts(runs.BEST / "tiny")["results"]) == ["val", "test of data2"]
     assert runs.facts(runs.BEST / "tiny")["thresholds"] == facts["thresholds"]
 
