@@ -42,9 +42,11 @@ import loss
 import model
 import pipeline
 from compute import devices, precision
+from compute.updates import GlobalBatchOptimizer
 from datasets import class_balance
 from datasets.arrays import open_split, read_meta
 from evaluation import model_card
+from models.training_step import TrainingModel, deployed
 from training import checkpoints, initial_weights, optimizers, steps
 from training.trainer import Stopped, Training, stopping
 from utils import errors
@@ -53,20 +55,16 @@ from utils.errors import UserError
 # === Set-up ===
 
 
-def compiled(settings, split, pretrained=True):
-    """The network of the settings for the images and classes of a split, compiled, its optimisers built."""
-    options, known = dict(settings.options), model.REGISTRY[settings.model].defaults()
-    if "classes" in known:
-        options.setdefault("classes", len(split.classes))
-    if settings.weights is not None:
-        options["weights"] = settings.weights
-    if not pretrained and "weights" in known:
-        options["weights"] = "none"
+def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras.Model:
+    """The network of the settings for the images and classes of a split, compiled, its optimizers built.
+
+    pretrained: whether pretrained weights of the encoder are wanted, as they are but for a run that goes on.
+    """
+    options = network_options(settings, len(split.classes), pretrained)
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
-    special = hasattr(network, "deploy")
-    if settings.mixup and special:
+    if settings.mixup and isinstance(network, TrainingModel):
         raise UserError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
-    shape = (network.deploy() if special else network).output_shape
+    shape = deployed(network).output_shape
     if shape[1:] != split.masks.shape[1:]:
         raise UserError(
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
@@ -74,17 +72,34 @@ def compiled(settings, split, pretrained=True):
         )
     if settings.initializer != "none":
         spared = model.pretrained_layers(network, settings.model, options)
-        initial_weights.begin(network, settings.initializer, settings.seed, spared)
+        initial_weights.initialize(network, settings.initializer, settings.seed, spared)
     an_epoch = math.ceil(pipeline.steps_per_epoch(split, settings) / settings.accumulate)  # updates
+    optimizer = optimizers.build(settings, an_epoch)
+    if settings.precision == "float16" and keras.config.dtype_policy().name == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=optimizers.build(settings, an_epoch),
+        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
         loss=loss.build(settings.loss, settings.class_weights),
         weighted_metrics=steps.scores(settings, len(split.classes)),
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        auto_scale_loss=False,
+        jit_compile=False,
     )
     if not network.optimizer.built:
         network.optimizer.build(network.trainable_variables)
     return network
+
+
+def network_options(settings: config.Settings, classes: int, pretrained: bool) -> dict:
+    """The options of the network: those of the settings, the number of classes and the pretrained weights."""
+    options = dict(settings.options)
+    known = model.REGISTRY[settings.model].defaults()
+    if "classes" in known:
+        options.setdefault("classes", classes)
+    if settings.weights is not None:
+        options["weights"] = settings.weights
+    if not pretrained and "weights" in known:
+        options["weights"] = "none"
+    return options
 
 
 def open_data(settings):
