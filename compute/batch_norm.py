@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from compute.replicas import total
 
-CUDNN_EPSILON = 1.001e-5  # the least that TensorFlow's kernels for GPUs accept
-
 
 def training_pass(network: keras.Model, synchronized: bool = False) -> Callable:
     """A function (images, weights) -> the outputs of a functional network in training mode.
@@ -32,6 +30,7 @@ def training_pass(network: keras.Model, synchronized: bool = False) -> Callable:
             fused[layer.name] = FusedBatchNormalization(layer, synchronized)
     if not fused:
         return lambda images, weights: network(images, training=True)
+    image = keras.Input(batch_shape=network.input.shape, dtype=network.input.dtype, name="image")
     weights = keras.Input((), name="weights")  # (B,)
 
     def replacement(layer):
@@ -42,9 +41,10 @@ def training_pass(network: keras.Model, synchronized: bool = False) -> Callable:
             return layer(*args, weights=weights, **kwargs)
         return layer(*args, **kwargs)
 
-    clone = keras.models.clone_model(network, clone_function=replacement, call_function=call)
-    whole = keras.Model([clone.input, weights], clone.output, name=f"{network.name}_training")
-    return lambda images, weights: whole([images, weights], training=True)
+    unused = keras.Input(())
+    widened = keras.Model([network.input, unused], [network.output, 1 * unused])  # Keras wants every input to be used
+    whole = keras.models.clone_model(widened, [image, weights], replacement, call)
+    return lambda images, weights: whole([images, weights], training=True)[0]
 
 
 def fits(layer: keras.layers.Layer) -> bool:
@@ -59,7 +59,7 @@ class FusedBatchNormalization(keras.layers.Layer):
 
     Its weights are those of the norm. Over several replicas each normalizes by its own images, or, `synchronized`, all
     by those of all; the running statistics are in either case means over the replicas by their numbers of images.
-    A norm that is frozen, or not in training mode, is called as it is.
+    A norm that is frozen, not in training mode, or masked, is called as it is.
     """
 
     def __init__(self, norm: keras.layers.BatchNormalization, synchronized: bool = False):
@@ -67,9 +67,9 @@ class FusedBatchNormalization(keras.layers.Layer):
         self.norm = norm
         self.synchronized = synchronized
 
-    def call(self, x, weights, training=None):
-        if not training or not self.norm.trainable:
-            return self.norm(x, training=training)
+    def call(self, x, weights, training=None, mask=None):
+        if not training or not self.norm.trainable or mask is not None:
+            return self.norm(x, training=training, mask=mask)
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
         images = tf.reduce_sum(tf.cast(weights, tf.float32))
         if several and self.synchronized:
@@ -91,7 +91,7 @@ class FusedBatchNormalization(keras.layers.Layer):
             offset=tf.convert_to_tensor(self.norm.beta),
             mean=tf.constant([]),
             variance=tf.constant([]),
-            epsilon=max(self.norm.epsilon, CUDNN_EPSILON),
+            epsilon=self.norm.epsilon,
             is_training=True,
         )
         return y, mean, variance

@@ -31,14 +31,22 @@ def _parts(layer):
 
 
 def calls(network: keras.Model) -> list[Call]:
-    """Every call of an operation in a functional network, in the order of the operations.
+    """Every call of an operation in a functional network, and last one named "" that takes the network's outputs.
 
-    It is read from the network's configuration, as Keras saves it.
+    They are read from the network's configuration, as Keras saves it.
     """
+    config = keras.Model(network.input, network.output).get_config()
     found = []
-    for operation in keras.Model(network.input, network.output).get_config()["layers"]:
+    for operation in config["layers"]:
         found += [Call(operation["name"], list(_sources(call))) for call in operation["inbound_nodes"]]
-    return found
+    return [*found, Call("", [name for name, *_ in _outputs(config["output_layers"])])]
+
+
+def _outputs(saved):
+    """The saved outputs, [name of the operation, number of its call, number of the result], in any structure."""
+    if isinstance(saved, dict):
+        return [output for part in saved.values() for output in _outputs(part)]
+    return [saved] if isinstance(saved[0], str) else [output for part in saved for output in _outputs(part)]
 
 
 def _sources(value):

@@ -1,4 +1,4 @@
-"""A run from its first step, or that of a checkpoint, to its last: epochs, checks of the loss, checkpoints, stopping."""
+"""A run from its first step, or that of a checkpoint, to its last: epochs, checks of the loss, checkpoints, stops."""
 
 import contextlib
 import dataclasses
