@@ -47,13 +47,19 @@ def _cross_entropy(masks, logits, weight=1.0):
     return (1.0 - masks) * logits + (1.0 + (weight - 1.0) * masks) * ops.softplus(-logits)
 
 
-def _sum_over_replicas(sums):
-    """The sums over the images of all replicas of a tf.distribute strategy; elsewhere unchanged."""
+def _pool(areas, weights):
+    """The sums (3, C) of areas (3, B, C) over the images of all replicas of a tf.distribute strategy.
+
+    weights: (B,) in {0, 1}, or None; images of weight 0 are left out.
+    """
+    if weights is not None:
+        areas = areas * ops.reshape(ops.cast(weights, areas.dtype), (-1, 1))
+    sums = ops.sum(areas, axis=1)
     if keras.backend.backend() != "tensorflow":
         return sums
     from compute import replicas  # needs TensorFlow, which the losses themselves do not
 
-    return replicas.total_of_images(sums)
+    return replicas.total(sums)
 
 
 def _positive(name, value, per_class=False):
@@ -84,7 +90,8 @@ class _Loss(keras.losses.Loss):
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         super().__init__(name=name or snake, reduction=reduction)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred, weights=None):
+        """One value per image, (B,). weights: (B,) in {0, 1}, or None; losses that pool the batch leave out the 0."""
         return self.per_image(*_float32(y_true, y_pred))
 
     def per_image(self, masks, logits):
@@ -220,17 +227,17 @@ class _Overlap(_Loss):
             self.class_weights = _positive("class_weights", class_weights, per_class=True)
         self.epsilon = _positive("epsilon", epsilon)
 
-    def per_image(self, masks, logits):
+    def call(self, y_true, y_pred, weights=None):
+        masks, logits = _float32(y_true, y_pred)
         probabilities = ops.sigmoid(logits)
-        axes = (0, 1, 2) if self.pooled else (1, 2)
         overlap = ops.minimum(probabilities, masks)
-        areas = ops.stack([ops.sum(x, axis=axes) for x in (overlap, probabilities, masks)])  # (3, [B,] C)
+        areas = ops.stack([ops.sum(x, axis=(1, 2)) for x in (overlap, probabilities, masks)])  # (3, B, C)
         if self.pooled:
-            areas = _sum_over_replicas(areas)
+            areas = _pool(areas, weights)  # (3, C)
         losses = self.from_score(self.score(*ops.unstack(areas, 3)))  # ([B,] C)
         if self.class_weights is not None:
-            weights = _per_class("class_weights", self.class_weights, logits.shape[-1])
-            losses = losses * (weights / ops.mean(weights))
+            factors = _per_class("class_weights", self.class_weights, logits.shape[-1])
+            losses = losses * (factors / ops.mean(factors))
         value = ops.mean(losses, axis=-1)  # (B,), or () when pooled
         return ops.broadcast_to(value, ops.shape(logits)[:1]) if self.pooled else value
 
@@ -317,9 +324,9 @@ class WeightedSum(_Loss):
         self.losses = list(losses)
         self.weights = [float(weight) for weight in weights]
 
-    def per_image(self, masks, logits):
+    def call(self, y_true, y_pred, weights=None):
         parts = zip(self.weights, self.losses, strict=True)
-        return sum(weight * part.per_image(masks, logits) for weight, part in parts)
+        return sum(factor * part.call(y_true, y_pred, weights) for factor, part in parts)
 
     def get_config(self):
         parts = [keras.saving.serialize_keras_object(part) for part in self.losses]

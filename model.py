@@ -23,7 +23,7 @@ from pathlib import Path
 
 import keras
 
-from models import torch_weights
+from models import graph, torch_weights
 from models.adstnet import AdSTNet
 from models.as_net import as_net
 from models.attention_unet import attention_unet
@@ -129,8 +129,7 @@ def build(name, input_shape=None, **options):
             those of its `backbone`.
 
     Returns: a functional keras.Model, (B, H, W, C) -> float32 logits (B, H, W, classes). `adstnet` and `jaal_net` have
-    a training step of their own, and with it the methods `deploy` and, where the step wants other labels than masks,
-    `labels` (models/adstnet.py, models/jaal_net.py).
+    a training step of their own: they are of the class TrainingModel (models/training_step.py).
 
     Raises: UserError that lists the names or the options there are, or the sizes that fit.
     """
@@ -154,7 +153,7 @@ def encoder(network, name, options):
     if not (prefix := REGISTRY[source].encoder):
         with_one = ", ".join(n for n, entry in REGISTRY.items() if entry.encoder)
         raise UserError(f"{source} has no encoder apart from the rest; these have: {with_one}")
-    return [layer for layer in network._flatten_layers(include_self=False) if layer.name.startswith(prefix)]
+    return [layer for layer in graph.layers(network) if layer.name.startswith(prefix)]
 
 
 def pretrained_layers(network, name, options):

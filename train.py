@@ -27,6 +27,7 @@ AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at 128 x 128
 CPU cores that know bfloat16.
 """
 
+import dataclasses
 import math
 import os
 import sys
@@ -42,9 +43,11 @@ import loss
 import model
 import pipeline
 from compute import devices, precision
+from compute.updates import GlobalBatchOptimizer
 from datasets import class_balance
 from datasets.arrays import open_split, read_meta
 from evaluation import model_card
+from models.training_step import TrainingModel, deployed
 from training import checkpoints, initial_weights, optimizers, steps
 from training.trainer import Stopped, Training, stopping
 from utils import errors
@@ -53,20 +56,16 @@ from utils.errors import UserError
 # === Set-up ===
 
 
-def compiled(settings, split, pretrained=True):
-    """The network of the settings for the images and classes of a split, compiled, its optimisers built."""
-    options, known = dict(settings.options), model.REGISTRY[settings.model].defaults()
-    if "classes" in known:
-        options.setdefault("classes", len(split.classes))
-    if settings.weights is not None:
-        options["weights"] = settings.weights
-    if not pretrained and "weights" in known:
-        options["weights"] = "none"
+def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras.Model:
+    """The network of the settings for the images and classes of a split, compiled, its optimizers built.
+
+    pretrained: whether pretrained weights of the encoder are wanted, as they are but for a run that goes on.
+    """
+    options = network_options(settings, len(split.classes), pretrained)
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
-    special = hasattr(network, "deploy")
-    if settings.mixup and special:
+    if settings.mixup and isinstance(network, TrainingModel):
         raise UserError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
-    shape = (network.deploy() if special else network).output_shape
+    shape = deployed(network).output_shape
     if shape[1:] != split.masks.shape[1:]:
         raise UserError(
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
@@ -74,17 +73,34 @@ def compiled(settings, split, pretrained=True):
         )
     if settings.initializer != "none":
         spared = model.pretrained_layers(network, settings.model, options)
-        initial_weights.begin(network, settings.initializer, settings.seed, spared)
+        initial_weights.initialize(network, settings.initializer, settings.seed, spared)
     an_epoch = math.ceil(pipeline.steps_per_epoch(split, settings) / settings.accumulate)  # updates
+    optimizer = optimizers.build(settings, an_epoch)
+    if keras.config.dtype_policy().name == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=optimizers.build(settings, an_epoch),
+        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
         loss=loss.build(settings.loss, settings.class_weights),
         weighted_metrics=steps.scores(settings, len(split.classes)),
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        auto_scale_loss=False,
+        jit_compile=False,
     )
     if not network.optimizer.built:
         network.optimizer.build(network.trainable_variables)
     return network
+
+
+def network_options(settings: config.Settings, classes: int, pretrained: bool) -> dict:
+    """The options of the network: those of the settings, the number of classes and the pretrained weights."""
+    options = dict(settings.options)
+    known = model.REGISTRY[settings.model].defaults()
+    if "classes" in known:
+        options.setdefault("classes", classes)
+    if settings.weights is not None:
+        options["weights"] = settings.weights
+    if not pretrained and "weights" in known:
+        options["weights"] = "none"
+    return options
 
 
 def open_data(settings):
@@ -105,23 +121,19 @@ def open_data(settings):
 # === The run ===
 
 
-def train(settings, launch=None):
-    """Train as the settings say; returns the log as a list of rows, one per epoch.
+def train(settings: config.Settings, launch: config.Launch | None = None) -> list[dict]:
+    """Train as the settings say; returns the log as a list of rows, one per epoch. The settings stay as they are.
 
     Raises:
         FileNotFoundError, UserError, FileExistsError: data, settings or checkpoints that do not fit.
         devices.WorkerLost: another worker is gone. Stopped: by Ctrl-C or SIGTERM, all saved.
     """
     # 1. data
-    launch, start = launch or config.Launch(), time.perf_counter()
-    if settings.model not in model.REGISTRY:
-        raise UserError(f"no network named '{settings.model}'; there are: {', '.join(model.names())}")
-    if launch.init and launch.resume:
-        raise UserError("--init begins a run and --resume goes on with one: give one of them")
-    settings.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
-    splits, folder = open_data(settings), Path("checkpoint", settings.run)
-    if settings.class_weights == "balanced":
-        settings.class_weights = class_balance.class_weights(splits["train"])
+    start = time.perf_counter()
+    launch = launch or config.Launch()
+    check(settings, launch)
+    splits = open_data(settings)
+    folder = Path("checkpoint", settings.run)
     if not launch.resume and checkpoints.files(folder):
         raise FileExistsError(f"run '{settings.run}' exists: go on with --resume, or choose another name with --run")
 
@@ -132,13 +144,11 @@ def train(settings, launch=None):
         tf.config.experimental.enable_op_determinism()
     with checkpoints.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
         saved = checkpoints.load(folder, launch.resume) if launch.resume else None
-        if saved and settings.precision == "auto":  # what it was on the machine where the run began
-            settings.precision = saved[0]["settings"]["precision"]
-        settings.precision = precision.resolve(settings.precision)
+        settings = resolved(settings, splits["train"], saved)
         precision.use(settings.precision)
         network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
-            checkpoints.take_over(network, launch.init)
+            initial_weights.take_over(network, launch.init)
         training = Training(settings, launch, splits, network, strategy, saved)
         if devices.is_first():
             height, width = splits["train"].images.shape[1:3]
@@ -158,6 +168,32 @@ def train(settings, launch=None):
         model_card.write(training.recorder.best_folder)
         print(training.summary(time.perf_counter() - start))
     return training.recorder.rows
+
+
+def check(settings: config.Settings, launch: config.Launch):
+    """UserError where a run cannot begin so, whatever its data."""
+    if keras.backend.backend() != "tensorflow":
+        backend = keras.backend.backend()
+        raise UserError(f"training needs Keras's TensorFlow backend, not {backend}: set KERAS_BACKEND=tensorflow")
+    if settings.model not in model.REGISTRY:
+        raise UserError(f"no network named '{settings.model}'; there are: {', '.join(model.names())}")
+    if launch.init and launch.resume:
+        raise UserError("--init begins a run and --resume goes on with one: give one of them")
+
+
+def resolved(settings: config.Settings, images, saved=None) -> config.Settings:
+    """The settings with what they leave to the network, the training images (a Split) and this machine.
+
+    saved: the checkpoint to go on from, or None.
+    """
+    changes = {"normalize": settings.normalize or model.REGISTRY[settings.model].normalization}
+    if settings.class_weights == "balanced":
+        changes["class_weights"] = class_balance.class_weights(images)
+    number_format = settings.precision
+    if saved and number_format == "auto":  # what it was on the machine where the run began
+        number_format = saved[0]["settings"]["precision"]
+    changes["precision"] = precision.resolve(number_format)
+    return dataclasses.replace(settings, **changes)
 
 
 @errors.in_one_line()

@@ -1,11 +1,11 @@
-"""Images per second of every network, in training and prediction, and the share of the machine's peak that it reaches.
+"""Images per second of every network, in training and prediction, and what fraction of the machine's peak that is.
 
     python benchmarks/networks.py [--networks unet16 as_net] [--size 128] [--batch 8] [--seconds 5]
     python benchmarks/networks.py --precision bfloat16
 
 Each network runs as train.py runs it, at its published size or at the square --size. The peak is that of a large
 float32 matrix product, measured in the same run. A training step counts as three forward passes. The best of all calls
-within --seconds is printed. The last column is the share of a training step's kernel time that is spent outside
+within --seconds is printed. The last column is the fraction of a training step's kernel time that is spent outside
 convolutions and matrix products; --kernels lists the kernels that take the most.
 """
 
@@ -25,8 +25,10 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
-from compute import precision, replicas
+from benchmarks.special_steps import stepper
+from compute import precision
 from models import cost
+from models.adstnet import AdSTNet
 
 MEMORY = 2**32  # bytes that the maps of one training batch may take
 LINE = "{:26}{:>7}{:>12}{:>7}{:>12}{:>7}{:>12}{:>7}{:>9}"
@@ -81,14 +83,12 @@ def measure(network, batch, seconds):
     x = random.random((batch, *network.input_shape[1:]), np.float32)
     masks = [random.integers(0, 2, (batch, *y.shape[1:])).astype("float32") for y in network.outputs]
     masks = keras.tree.pack_sequence_as(network.output, masks)
-    if hasattr(network, "labels"):  # AdSTNet has a training step and labels of its own
+    if isinstance(network, AdSTNet):  # it has labels of its own
         masks = network.labels(tf.constant(masks["logits"]))
-    replicas.fuse_batch_norm(network)
-    network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
+    train = stepper(network, tf.constant(x), masks)
     one = 1 / best(lambda: network.predict_on_batch(x[:1]), seconds)
     many = batch / best(lambda: network.predict_on_batch(x), seconds)
-    training = batch / best(lambda: network.train_on_batch(x, masks), seconds)
-    return (one, many, training), kernels(lambda: network.train_on_batch(x, masks))
+    return (one, many, batch / best(train, seconds)), kernels(train)
 
 
 def main():

@@ -26,6 +26,7 @@ import config
 import loss
 import model
 from compute import precision
+from compute.updates import GlobalBatchOptimizer
 from datasets.phantoms import phantom
 from inference import probabilities
 from training import steps as training_steps
@@ -49,7 +50,7 @@ def built(number_format, size, policy=None):
     if policy:
         keras.config.set_dtype_policy(policy)
     network = model.build("unet16", (size, size, 3))
-    network.compile(keras.optimizers.Adam(1e-3), loss.build(LOSS), jit_compile=False)
+    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam(1e-3)), loss.build(LOSS), jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     return network
 
@@ -59,7 +60,6 @@ def of_keras(policy, xla, images, masks):
     network = built("float32", SIZE, policy)
     network.compile(network.optimizer, loss.build(LOSS), jit_compile=xla)
     data = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())
-    network._symbolic_build(data_batch=(images, masks))
     network.make_train_function()
     return lambda: float(network.train_function(data)["loss"]), network.predict_on_batch
 
@@ -71,7 +71,7 @@ def of_ours(number_format, xla, images, masks):
     step = functools.partial(steps.step, place=0, steps=1, fraction=1.0)
     predict = probabilities.probability_function(network, number_format=number_format)
     if xla:
-        compiled = tf.function(functools.partial(steps._train, True), jit_compile=True, autograph=False)
+        compiled = tf.function(functools.partial(steps.global_step, True), jit_compile=True, autograph=False)
         step = functools.partial(compiled, fraction=tf.constant(1.0), stop=tf.constant(0.0))
         folded = tf.function(probabilities.folded(network), jit_compile=True, autograph=False)
         predict = lambda x: tf.sigmoid(folded(x)).numpy()  # noqa: E731

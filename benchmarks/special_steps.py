@@ -1,11 +1,11 @@
-"""What the training steps of AdSTNet and JAAL-Net cost beyond plain `fit` of the networks they train.
+"""What the training steps of AdSTNet and JAAL-Net cost beyond plain steps of the networks they train.
 
     python benchmarks/special_steps.py                     # published sizes; 3 minutes on two CPU cores
     python benchmarks/special_steps.py --size 64 --batch 8 --precision bfloat16
 
-AdSTNet: its step against the backbone's alone (goal: at most 15 % more), and against plain `fit` of backbone and head
-with Keras's own four losses: the step itself. JAAL-Net: its step against the sum of its parts (goal: within 10 %), each
-in plain `fit`: the generator; the discriminator on twice the images, true and drawn; and the way of the generator's
+AdSTNet: its step against the backbone's alone (goal: at most 15 % more), and against a plain step of backbone and head
+with the sum of four losses: the step itself. JAAL-Net: its step against the sum of its parts (goal: within 10 %), each
+by a plain step: the generator; the discriminator on twice the images, real and fake; and the way of the generator's
 gradient back through a frozen discriminator. All are timed in turn, round after round; the median is printed.
 """
 
@@ -22,21 +22,37 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import model
-from compute import precision, replicas
+from compute import batch_norm, precision
 from loss import BCE
 from models.jaal_net import da_net
+from models.training_step import TrainingModel, descend
 
 LINE = "{:44}{:>10.1f} ms{:>9}"
 
 
 def stepper(network, x, y, loss=None):
-    """A call that does one training step of the network, compiled as train.py does."""
-    network.compile(keras.optimizers.Adam(1e-4), loss or BCE(), jit_compile=False)
-    replicas.fuse_batch_norm(network)
-    data = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
-    network._symbolic_build(data_batch=(x, y))
-    network.make_train_function()
-    return lambda: float(network.train_function(data)["loss"])
+    """A call that does one training step of the network, compiled as train.py does.
+
+    loss: a function of y and the network's outputs to a scalar, by default the cross-entropy.
+    """
+    loss = loss or BCE()
+    network.compile(keras.optimizers.Adam(1e-4), BCE(), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+    training_pass = batch_norm.training_pass(network)
+    weights = tf.ones(len(x))
+
+    def forward(images, weights):
+        return precision.float32(training_pass(images, weights))
+
+    def plain_step(data, forward):
+        with tf.GradientTape() as tape:
+            value = loss(data[1], forward(data[0], data[2]))
+        descend(network.optimizer, tape, value, network.trainable_variables)
+        return {"loss": value}
+
+    step = network.train_step if isinstance(network, TrainingModel) else plain_step
+    compiled = tf.function(lambda: step((x, y, weights), forward)["loss"], autograph=False)
+    return lambda: float(compiled())
 
 
 def medians(steps, rounds):
@@ -71,13 +87,18 @@ def adstnet(size, batch, backbone):
     targets = {"core": labels["core"], "edge": labels["edge"], "binary": masks, "logits": masks}
     return {
         f"{backbone} alone": stepper(model.build(backbone, shape, **{"classes": 1, **options}), x, masks),
-        "with its head, plain fit": stepper(plain, x, targets, {name: BCE() for name in targets}),
+        "with its head, plain step": stepper(plain, x, targets, sum_of_losses),
         "AdSTNet": stepper(network, x, labels),
     }
 
 
+def sum_of_losses(targets, outputs):
+    """The sum of the cross-entropies of every output."""
+    return sum(BCE()(target, outputs[name]) for name, target in targets.items())
+
+
 def jaal_net(size, batch):
-    """The parts, and last the whole."""
+    """The parts, and last all of it."""
     x, masks = discs(batch, size, 4)
     shape = (size, size, 3)
     pairs = tf.concat([x[..., :3], 2 * masks - 1], -1)

@@ -8,31 +8,26 @@ import contextlib
 import json
 import os
 
-import keras
 import tensorflow as tf
 
+from compute import private_names
 from utils.errors import UserError
 
-PATIENCE = 5  # seconds between two looks at the other workers, and for an answer
+PATIENCE = 5  # seconds between two checks of the other workers, and for an answer
 
 
 class WorkerLost(Exception):
     """Another worker is gone."""
 
 
-def strategy(launch):
+def strategy(launch) -> tf.distribute.Strategy:
     """The strategy that --devices, --workers and --worker (or TF_CONFIG) ask for.
 
     Raises:
         UserError: there are no such devices, or the workers do not make sense.
     """
-    several = launch.workers or "TF_CONFIG" in os.environ
-    if keras.backend.backend() != "tensorflow":
-        if several or launch.devices != "all":
-            raise UserError(f"--devices and --workers need Keras's TensorFlow backend, not {keras.backend.backend()}")
-        return tf.distribute.get_strategy()
     names = _names(launch.devices)
-    if several:
+    if launch.workers or "TF_CONFIG" in os.environ:
         return _workers(launch)
     if len(names) == 1:
         return tf.distribute.get_strategy()
@@ -86,7 +81,7 @@ def _workers(launch):
     workers, own = addresses()
     print(f"worker {own} of {len(workers)}: waiting for the others", flush=True)
     made = tf.distribute.MultiWorkerMirroredStrategy()
-    made.extended._check_health_interval = made.extended._check_health_timeout = PATIENCE
+    private_names.check_workers(made, PATIENCE)
     return made
 
 

@@ -5,7 +5,6 @@ the saved network stays float32. Everywhere else it is that policy. `benchmarks/
 """
 
 import contextlib
-import functools
 import re
 from pathlib import Path
 
@@ -54,31 +53,24 @@ def _rewrite(on):
 # === What the rewriting has to leave alone ===
 
 
-def keep_outputs(network):
-    """Let what follows a network's outputs, such as its loss, stay float32; or those of networks within it."""
-    if keras.backend.backend() != "tensorflow":
-        return
-    inner = [x for x in network._flatten_layers(include_self=False, recursive=False) if isinstance(x, keras.Model)]
-    for output in keras.tree.flatten([network.output, *(model.output for model in inner)]):
-        layer = output._keras_history.operation
-        if "call" not in vars(layer):
-            layer.call = functools.partial(_call, layer.call)
+def float32(tensors):
+    """The tensors themselves, after an identity operation that stops bfloat16: what follows is left in float32.
+
+    It stands after a network's call, before loss and metrics, and before the gradients' way into the optimizer. The
+    rewriting does not know the operation, so it leaves it, and what follows, alone. tensors: in any structure.
+    """
+    return keras.tree.map_structure(lambda x: tf.raw_ops.PlaceholderWithDefault(input=x, shape=x.shape), tensors)
 
 
-def keep_updates(optimizer):
-    """Let an optimiser compute in float32."""
-    apply = optimizer.apply
+@keras.saving.register_keras_serializable(package="lesion")
+class StopBfloat16(keras.layers.Layer):
+    """`float32` as a layer, for the end of a functional network: (B, ...) float32 -> the same."""
 
-    def kept(gradients, variables=None):
-        apply([None if g is None else float32(g) for g in gradients], variables)
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
 
-    optimizer.apply = kept
+    def call(self, x):
+        return float32(x) if keras.backend.backend() == "tensorflow" else x
 
-
-def _call(inner, *args, **kwargs):
-    return keras.tree.map_structure(float32, inner(*args, **kwargs))
-
-
-def float32(tensor):
-    """The tensor itself, by an operation that the rewriting does not know: it leaves it, and what follows, alone."""
-    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tensor.shape)
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models import graph
 from utils.errors import UserError
 
 CHANNEL_PATH = r"cam\d+"  # AS-Net's steps of channel attention, whose gates have no extent
@@ -30,20 +31,21 @@ def attention(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]
     its channels. Where gates are added (AS-Net's spatial attention) it is the mean of them all. Of AS-Net's
     channel attention it is the mean of the features that a step gives, any number. UserError: there is no attention.
     """
-    gates = {}  # layer -> how many gates it is the sum of
+    gates = {}  # name of a layer -> how many gates it is the sum of
+    sources = {call.name: call.sources for call in graph.calls(network)}
     for layer in network.layers:
         if is_gate(layer):
-            gates[layer] = 1
-        elif isinstance(layer, keras.layers.Add) and all(part in gates for part in sources(layer)):
-            gates[layer] = sum(gates.pop(part) for part in sources(layer))
+            gates[layer.name] = 1
+        elif isinstance(layer, keras.layers.Add) and all(name in gates for name in sources[layer.name]):
+            gates[layer.name] = sum(gates.pop(name) for name in sources[layer.name])
         elif re.fullmatch(CHANNEL_PATH, layer.name):
-            gates[layer] = 1
+            gates[layer.name] = 1
     if not gates:
         raise UserError(f"{network.name} has no attention gates to show; gradcam works for every network")
-    outputs = keras.Model(network.input, [layer.output for layer in gates])(images, training=False)
+    outputs = keras.Model(network.input, [network.get_layer(name).output for name in gates])(images, training=False)
     maps = {}
     for (layer, summands), output in zip(gates.items(), outputs, strict=True):
-        name = re.sub("(_gate|_sigmoid|_attention)+$", "", layer.name)
+        name = re.sub("(_gate|_sigmoid|_attention)+$", "", layer)
         maps[name] = keras.ops.convert_to_numpy(output).astype(np.float32)[0].mean(axis=-1) / summands
     return maps
 
@@ -52,11 +54,6 @@ def is_gate(layer):
     """Whether a layer is a sigmoid over a map, not over a vector."""
     sigmoid = isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
     return sigmoid and layer.output.shape[1:3] != (1, 1)
-
-
-def sources(operation):
-    """The operations whose results this one takes."""
-    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
 
 
 # === Grad-CAM ===

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.attention import LaplacianResidual, SpatialReconstruction, channel_reconstruction, conv_glu
 from models.layers import NORM
-from models.training_step import cross_entropy, descend, per_image, shares, update
+from models.training_step import TrainingModel, cross_entropy, descend, float32, fractions
 from utils.errors import UserError
 
 SHRINK, MILD_SHRINK = 0.4, 0.8  # how far the core shrinks: by A(1 − s²)/L pixels
@@ -19,14 +19,14 @@ EDGE_LOW, EDGE_HIGH = 0.3, 0.7  # the edge label far from the contour, and on it
 
 # === Functional model with a training step of its own ===
 @keras.saving.register_keras_serializable(package="lesion")
-class AdSTNet(keras.Model):
+class AdSTNet(TrainingModel):
     """The backbone with the head of 3,930 parameters around it: image -> dict of float32 logits (B, H, W, 1): `core`,
     `edge`, `binary` and `logits`, the backbone's own map.
 
     It trains, by `fit` or any other caller of `train_step`, on images and what `labels` makes of their masks. The loss
     is the published sum of the cross-entropies of core, edge and binary map, and, so that the backbone can be used
-    without the head, the compiled loss of the backbone's own map. All four are logged, each before it is weighted. The
-    compiled metrics are those of the backbone's own map.
+    without the head, the compiled loss, one of loss.py, of the backbone's own map. All four are logged, each before it
+    is weighted. The compiled metrics are those of the backbone's own map.
 
     Args:
         backbone: functional keras.Model, image -> logits (B, H, W, 1); its layers become layers of the result.
@@ -51,18 +51,22 @@ class AdSTNet(keras.Model):
             raise UserError(
                 f"{name}: the backbone must give one logit map (B, H, W, 1), {backbone.name} gives {received}"
             )
-        if hasattr(backbone, "deploy"):
+        if isinstance(backbone, TrainingModel):
             raise UserError(f"{name}: the backbone, {backbone.name}, has a training step of its own; name a plain one")
         core = SpatialReconstruction(name="core_sru")(widen(x, width, "core"))
         core = narrow(channel_reconstruction(core, "core_cru"), "core")
         edge = LaplacianResidual(dtype="float32", name="edge")(x)
         both = keras.layers.Concatenate(name="binary_concat")([core, edge])  # (B, H, W, 2)
         binary = narrow(conv_glu(widen(both, width, "binary"), "binary_glu"), "binary")
-        super().__init__(backbone.input, {"core": core, "edge": edge, "binary": binary, "logits": x}, name=name)
-        self.width, self.backbone_name = width, backbone.name
-        self.core_weight, self.edge_weight, self.binary_weight = core_weight, edge_weight, binary_weight
+        maps = {"core": core, "edge": edge, "binary": binary, "logits": x}
+        means = [keras.metrics.Mean(f"{term}_loss") for term in ("core", "edge", "binary", "backbone")]
+        super().__init__(backbone.input, maps, means, name)
+        self.backbone_name = backbone.name
+        self.width = width
+        self.core_weight = core_weight
+        self.edge_weight = edge_weight
+        self.binary_weight = binary_weight
         self.backbone_weight = backbone_weight
-        self.means = [keras.metrics.Mean(f"{term}_loss") for term in ("core", "edge", "binary", "backbone")]
 
     def deploy(self):
         """The backbone alone, sharing the layers: image -> float32 logits (B, H, W, 1)."""
@@ -78,41 +82,30 @@ class AdSTNet(keras.Model):
         core, edge = tf.numpy_function(labels_of_batch, [masks > 0.5], [tf.float32, tf.float32])
         return {"mask": masks, "core": tf.ensure_shape(core, masks.shape), "edge": tf.ensure_shape(edge, masks.shape)}
 
-    def terms(self, labels, maps):
-        """The four terms and their weighted sum, `loss`: a dictionary of (B,)."""
+    def terms(self, labels, maps, weights):
+        """The four terms and their weighted sum, `loss`: a dictionary of (B,). weights: (B,), or None."""
         terms = {f"{name}_loss": cross_entropy(labels[name], maps[name]) for name in ("core", "edge")}
         terms["binary_loss"] = cross_entropy(labels["mask"], maps["binary"])
-        terms["backbone_loss"] = per_image(keras.losses.get(self.loss).call(labels["mask"], maps["logits"]))
-        weights = self.core_weight, self.edge_weight, self.binary_weight, self.backbone_weight
-        terms["loss"] = sum(weight * term for weight, term in zip(weights, list(terms.values()), strict=True))
+        terms["backbone_loss"] = self.loss.call(labels["mask"], maps["logits"], weights)
+        factors = self.core_weight, self.edge_weight, self.binary_weight, self.backbone_weight
+        terms["loss"] = sum(factor * term for factor, term in zip(factors, list(terms.values()), strict=True))
         return terms
 
-    def train_step(self, data):
+    def train_step(self, data, forward=None):
         import tensorflow as tf
 
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            maps = self(images, training=True)
-            terms = self.terms(labels, maps)
-            loss = self.optimizer.scale_loss(tf.reduce_sum(shares(images, weights) * terms["loss"]))
+            maps = (forward or self.forward)(images, weights)
+            terms = self.terms(labels, maps, weights)
+            loss = self.optimizer.scale_loss(tf.reduce_sum(fractions(images, weights) * terms["loss"]))
         descend(self.optimizer, tape, loss, self.trainable_variables)
-        return self.log(terms, images, labels, maps, weights)
+        return self.log(terms, labels["mask"], maps["logits"], weights)
 
     def test_step(self, data):
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        maps = self(images, training=False)
-        return self.log(self.terms(labels, maps), images, labels, maps, weights)
-
-    def log(self, terms, images, labels, maps, weights):
-        """Update the metrics; returns all of them."""
-        update([self._loss_tracker, *self.means], terms, weights)
-        return self.compute_metrics(images, labels, maps, weights)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, y["mask"], y_pred["logits"], sample_weight)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return keras.ops.mean(self.terms(y, y_pred)["loss"])
+        maps = float32(self(images, training=False))
+        return self.log(self.terms(labels, maps, weights), labels["mask"], maps["logits"], weights)
 
     def get_config(self):
         numbers = ("core_weight", "edge_weight", "binary_weight", "backbone_weight", "width", "name")

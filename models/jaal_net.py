@@ -1,5 +1,5 @@
-"""JAAL-Net: joint attention and adversarial learning (doi 10.1088/1361-6560/acc630). LF-Net draws masks, DA-Net
-tells drawn from true.
+"""JAAL-Net: joint attention and adversarial learning (doi 10.1088/1361-6560/acc630). LF-Net predicts masks, DA-Net
+tells predicted masks from true ones.
 
 LF-Net sees the image and its Canny edges in **one** tensor of C + 1 channels: the image, min-max normalized to
 [−1, 1], then the 0/1 edge map of imaging/normalization.py. Everywhere `input_shape` counts the channels of the image
@@ -16,7 +16,7 @@ import keras
 
 from models.attention import ChannelAttention, PositionAttention, dilated_cbam, gated_contour
 from models.layers import NORM, check_size, conv_norm_relu, enlarge, logits
-from models.training_step import Below, cross_entropy, descend, per_image, shares, update
+from models.training_step import Below, TrainingModel, cross_entropy, descend, float32, fractions, per_image
 
 
 # === Blocks ===
@@ -126,16 +126,16 @@ def da_net(input_shape=(128, 128, 3), classes=1, width=64, name="da_net"):
     inputs = keras.Input((height, columns, channels + classes), name="image_and_mask")
     x = keras.layers.Conv2D(width, 3, padding="same", name="conv_input")(inputs)
     x = keras.layers.Conv2D(width, 4, strides=2, padding="same", name="conv1")(x)  # (B, H/2, W/2, w)
-    judge = keras.layers.Conv2D(1, 4, strides=2, padding="same", name="conv2")  # one layer, both branches
+    last = keras.layers.Conv2D(1, 4, strides=2, padding="same", name="conv2")  # one layer, both branches
     branches = PositionAttention(name="position")(x), ChannelAttention(name="channel")(x)
-    x = keras.layers.Add(name="add")([judge(branch) for branch in branches])  # (B, H/4, W/4, 1)
+    x = keras.layers.Add(name="add")([last(branch) for branch in branches])  # (B, H/4, W/4, 1)
     x = keras.layers.LeakyReLU(negative_slope=0.2, dtype="float32", name="head")(x)
     return keras.Model(inputs, x, name=name)
 
 
 # === Training step ===
 @keras.saving.register_keras_serializable(package="lesion")
-class JAALNet(keras.Model):
+class JAALNet(TrainingModel):
     """The generator, trained against the discriminator: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes).
 
     As a Keras model it is the generator with one more attribute, the discriminator, whose weights are among its own.
@@ -148,10 +148,10 @@ class JAALNet(keras.Model):
     The public code's third discriminator step, on (mask, G) with gradients left over, is a slip and left out. The
     compiled loss has no part in this; it is that of the deployed network.
 
-    Logged, beside the generator's `loss` and the compiled metrics: `discriminator_loss`, `judged_true` and
-    `judged_drawn` (what D thinks of true and of drawn masks, probabilities), `adversarial`, `l1`, `epe` (before they
-    are weighted), and two alarms, 0 or 1 over the epoch: `discriminator_wins` (its loss is below `win_bound`; chance
-    is 0.69) and `generator_collapsed` (the rarer class has less than a hundredth of the pixels it has in the masks).
+    Logged, beside the generator's `loss` and the compiled metrics: `discriminator_loss`, `d_real` and `d_fake` (D's
+    mean probability that true and predicted masks are true), `adversarial`, `l1`, `epe` (before they are weighted), and
+    two flags, 0 or 1 over the epoch: `discriminator_wins` (its loss is below `win_bound`; chance is 0.69) and
+    `generator_collapsed` (the rarer class has less than a hundredth of the pixels it has in the masks).
 
     Args:
         generator, discriminator: functional keras.Model, as `lf_net` and `da_net` build them.
@@ -160,14 +160,17 @@ class JAALNet(keras.Model):
         name: str, the model's name.
     """
 
-    TERMS = ("discriminator_loss", "judged_true", "judged_drawn", "adversarial", "l1", "epe")
+    TERMS = ("discriminator_loss", "d_real", "d_fake", "adversarial", "l1", "epe")
 
     def __init__(self, generator, discriminator, l1_weight=100.0, epe_weight=50.0, win_bound=0.1, name="jaal_net"):
-        super().__init__(generator.input, generator.output, name=name)
-        self.discriminator, self.generator_name = discriminator, generator.name
-        self.l1_weight, self.epe_weight, self.win_bound = l1_weight, epe_weight, win_bound
-        self.means = [keras.metrics.Mean(term) for term in self.TERMS]
-        self.means += [Below("discriminator_wins", win_bound), Below("generator_collapsed", 0.0)]
+        means = [keras.metrics.Mean(term) for term in self.TERMS]
+        means += [Below("discriminator_wins", win_bound), Below("generator_collapsed", 0.0)]
+        super().__init__(generator.input, generator.output, means, name)
+        self.discriminator = discriminator
+        self.generator_name = generator.name
+        self.l1_weight = l1_weight
+        self.epe_weight = epe_weight
+        self.win_bound = win_bound
 
     def deploy(self):
         """The generator alone, sharing the layers: image and edges (B, H, W, C + 1) -> logits (B, H, W, classes)."""
@@ -183,72 +186,68 @@ class JAALNet(keras.Model):
         """The generator's optimizer and the discriminator's."""
         return [self.optimizer, self.discriminator_optimizer]
 
-    def compile(self, optimizer="adam", loss=None, **options):
+    def compile(self, optimizer="adam", loss=None, weighted_metrics=None, **options):
         """As of every keras.Model; `optimizer` is the pattern of both, its schedule and loss scaling included."""
-        optimizer = keras.optimizers.get(optimizer)
-        scaled = keras.optimizers.LossScaleOptimizer
-        if self.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, scaled):
-            optimizer = scaled(optimizer)
-        super().compile(optimizer=optimizer, loss=loss, **options)
-        self.discriminator_optimizer = type(optimizer).from_config(optimizer.get_config())
+        super().compile(optimizer, loss, weighted_metrics, **options)
+        self.discriminator_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
         self.optimizer.build(self.generator_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def train_step(self, data):
+    def train_step(self, data, forward=None):
         import tensorflow as tf
 
         images, masks, weights = keras.utils.unpack_x_y_sample_weight(data)
-        share, optimizer = shares(images, weights), self.discriminator_optimizer
+        of_each = fractions(images, weights)
+        optimizer = self.discriminator_optimizer
         pairs = self.pairs(images, masks)
         with tf.GradientTape() as tape:
-            logits = self(images, training=True)
+            logits = (forward or self.forward)(images, weights)
             with tape.stop_recording():
-                with tf.GradientTape() as judging:
-                    terms = self.judge(*pairs(tf.stop_gradient(logits)))
-                    loss = optimizer.scale_loss(tf.reduce_sum(share * terms["discriminator_loss"]))
-                descend(optimizer, judging, loss, self.discriminator.trainable_variables)
-            terms |= self.draw(*pairs(logits))
-            loss = self.optimizer.scale_loss(tf.reduce_sum(share * terms["loss"]))
+                with tf.GradientTape() as discriminator_tape:
+                    terms = self.discriminate(*pairs(tf.stop_gradient(logits)))
+                    loss = optimizer.scale_loss(tf.reduce_sum(of_each * terms["discriminator_loss"]))
+                descend(optimizer, discriminator_tape, loss, self.discriminator.trainable_variables)
+            terms |= self.generate(*pairs(logits))
+            loss = self.optimizer.scale_loss(tf.reduce_sum(of_each * terms["loss"]))
         descend(self.optimizer, tape, loss, self.generator_variables)
-        return self.log(terms, images, masks, logits, weights)
+        return self.log_all(terms, masks, logits, weights)
 
     def test_step(self, data):
         images, masks, weights = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self(images, training=False)
-        true, drawn = self.pairs(images, masks)(logits)
-        return self.log(self.judge(true, drawn) | self.draw(true, drawn), images, masks, logits, weights)
+        logits = float32(self(images, training=False))
+        real, fake = self.pairs(images, masks)(logits)
+        return self.log_all(self.discriminate(real, fake) | self.generate(real, fake), masks, logits, weights)
 
     def pairs(self, images, masks):
-        """A function from logits to what the discriminator sees, true and drawn: both (B, H, W, C + classes)."""
+        """A function from logits to the discriminator's inputs, real and fake: both (B, H, W, C + classes)."""
         pixels = images[..., :-1]  # without the edges
-        true = keras.ops.concatenate([pixels, 2 * masks - 1], axis=-1)
-        return lambda logits: (true, keras.ops.concatenate([pixels, keras.ops.tanh(logits / 2)], axis=-1))
+        real = keras.ops.concatenate([pixels, 2 * masks - 1], axis=-1)
+        return lambda logits: (real, keras.ops.concatenate([pixels, keras.ops.tanh(logits / 2)], axis=-1))
 
-    def judge(self, true, drawn):
-        """The discriminator's loss and opinions, each (B,)."""
-        true, drawn = self.discriminator(true, training=True), self.discriminator(drawn, training=True)
-        loss = (cross_entropy(1.0, true) + cross_entropy(0.0, drawn)) / 2
-        opinions = {"judged_true": true, "judged_drawn": drawn}
-        opinions = {name: per_image(keras.ops.sigmoid(logits)) for name, logits in opinions.items()}
-        return {"discriminator_loss": loss, **opinions}
+    def discriminate(self, real, fake):
+        """The discriminator's loss and its probabilities that real and fake masks are true, each (B,)."""
+        on_real, on_fake = self.verdict(real), self.verdict(fake)
+        loss = (cross_entropy(1.0, on_real) + cross_entropy(0.0, on_fake)) / 2
+        d_real, d_fake = (per_image(keras.ops.sigmoid(logits)) for logits in (on_real, on_fake))
+        return {"discriminator_loss": loss, "d_real": d_real, "d_fake": d_fake}
 
-    def draw(self, true, drawn):
+    def generate(self, real, fake):
         """The generator's terms and their weighted sum, `loss`, each (B,)."""
-        adversarial = cross_entropy(1.0, self.discriminator(drawn, training=True))
-        l1 = per_image(keras.ops.abs(drawn - true)[..., -self.output_shape[-1] :])
+        adversarial = cross_entropy(1.0, self.verdict(fake))
+        l1 = per_image(keras.ops.abs(fake - real)[..., -self.output_shape[-1] :])
         epe = math.sqrt(3) * l1
         loss = adversarial + self.l1_weight * l1 + self.epe_weight * epe
         return {"adversarial": adversarial, "l1": l1, "epe": epe, "loss": loss}
 
-    def log(self, terms, images, masks, logits, weights):
-        """Update the metrics; returns all of them."""
+    def verdict(self, pairs):
+        """The discriminator's logits, float32: (B, H, W, C + classes) -> (B, H/4, W/4, 1)."""
+        return float32(self.discriminator(pairs, training=True))
+
+    def log_all(self, terms, masks, logits, weights):
+        """Update all metrics, the two flags included; returns {name: value so far}."""
         terms["discriminator_wins"] = terms["discriminator_loss"]
         terms["generator_collapsed"] = rarer(keras.ops.cast(logits > 0, "float32")) - 0.01 * rarer(masks)
-        update([self._loss_tracker, *self.means], terms, weights)
-        return self.compute_metrics(images, masks, logits, weights)
+        return self.log(terms, masks, logits, weights)
 
     def get_config(self):
         networks = {"generator": self.deploy(), "discriminator": self.discriminator}
@@ -263,9 +262,9 @@ class JAALNet(keras.Model):
 
 
 def rarer(masks):
-    """The share of pixels of the rarer of the values 0 and 1: (B, H, W, C) -> (B,)."""
-    share = per_image(masks)
-    return keras.ops.minimum(share, 1 - share)
+    """The fraction of pixels of the rarer of the values 0 and 1: (B, H, W, C) -> (B,)."""
+    ones = per_image(masks)
+    return keras.ops.minimum(ones, 1 - ones)
 
 
 def jaal_net(

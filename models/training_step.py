@@ -1,4 +1,4 @@
-"""What the networks with a training step of their own share (AdSTNet, JAAL-Net).
+"""What the networks with a training step of their own share (AdSTNet, JAAL-Net): the contract, and its parts.
 
 Their steps are TensorFlow's: they run under `fit`, and in any `strategy.run` of tf.distribute. Every term of a loss is
 one value an image, and the loss is the mean over the images of all devices, however the batch is spread over them.
@@ -8,7 +8,98 @@ import keras
 from keras import ops
 
 
-def shares(images, weights=None):
+class TrainingModel(keras.Model):
+    """A functional network that trains by a step of its own, and of which a part is deployed.
+
+    The training loop recognizes it by this class. A subclass writes
+
+        deploy()                         the network that is validated, saved and used: images -> logits (B, H, W, C)
+        labels(masks)                    what its step learns from, made by tf.data; without it, the masks themselves
+        train_step(data, forward=None)   one update of every optimizer; ends with `return self.log(...)`
+        test_step(data)                  the same terms in inference mode, no update
+        optimizers                       all of them; without it, the compiled one alone
+
+    where `data` is (images, labels, weights), the weights (B,) or None, and `forward` a function of images and weights
+    to the outputs in training mode; None: this network's own call.
+
+    Args:
+        inputs, outputs: as of a functional keras.Model.
+        means: metrics of what the step logs beside `loss`, by their names.
+        name: str, the model's name.
+    """
+
+    def __init__(self, inputs, outputs, means: list[keras.metrics.Mean], name: str):
+        super().__init__(inputs, outputs, name=name)
+        self.loss_mean = keras.metrics.Mean("loss")
+        self.means = means
+        self.scores = []
+
+    # --- the contract
+    def deploy(self) -> keras.Model:
+        raise NotImplementedError
+
+    def labels(self, masks):
+        """What the training step learns from, of masks float32 {0, 1} (B, H, W, C)."""
+        return masks
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """All optimizers of the step; the first has the learning rate that is logged."""
+        return [self.optimizer]
+
+    # --- its parts
+    def compile(self, optimizer="adam", loss=None, weighted_metrics=None, **options):
+        """As of every keras.Model. loss, weighted_metrics: of the deployed network's logits (B, H, W, C) and masks."""
+        super().compile(optimizer=optimizer, **options)
+        self.loss = None if loss is None else keras.losses.get(loss)
+        self.scores = list(weighted_metrics or [])
+
+    def get_compile_config(self):
+        own = {"loss": self.loss, "weighted_metrics": self.scores}
+        return {**super().get_compile_config(), **keras.saving.serialize_keras_object(own)}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def forward(self, images, weights=None):
+        """The outputs in training mode, float32; the weights of the images do not matter here."""
+        return float32(self(images, training=True))
+
+    @property
+    def metrics(self):
+        """All that is logged, in this order: the loss, the compiled metrics, the step's own means."""
+        return [self.loss_mean, *self.scores, *self.means]
+
+    def log(self, values, masks, logits, weights):
+        """Update all metrics; returns {name: value so far}.
+
+        values: dict of (B,): `loss`, and those of `means`, by name. masks, logits: (B, H, W, C). weights: (B,) or None.
+        """
+        for mean in (self.loss_mean, *self.means):
+            mean.update_state(values[mean.name], sample_weight=weights)
+        for score in self.scores:
+            score.update_state(masks, logits, sample_weight=weights)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def deployed(network: keras.Model) -> keras.Model:
+    """The network that is validated, saved and used: of a TrainingModel its part, else the network itself."""
+    return network.deploy() if isinstance(network, TrainingModel) else network
+
+
+# === Parts of a step ===
+
+
+def float32(tensors):
+    """Tensors after the operation that keeps bfloat16 within the network (compute/precision.py)."""
+    from compute import precision  # needs TensorFlow, which the networks themselves do not
+
+    return precision.float32(tensors)
+
+
+def fractions(images, weights=None):
     """What each image counts in the mean over the global batch: weight / sum of the weights on all devices, (B,)."""
     from compute.replicas import total  # needs TensorFlow, which the networks themselves do not
 
@@ -27,20 +118,14 @@ def cross_entropy(target, logits):
     return per_image(ops.binary_crossentropy(target, logits, from_logits=True))
 
 
-def descend(optimizer, tape, loss, variables):
+def descend(optimizer: keras.optimizers.Optimizer, tape, loss, variables: list):
     """One update of the variables. `loss` has gone through `optimizer.scale_loss` on the tape."""
     optimizer.apply(tape.gradient(loss, variables), variables)
 
 
-def update(means, values, weights):
-    """Take values (B,) of a dictionary into the metrics of the same names."""
-    for mean in means:
-        mean.update_state(values[mean.name], sample_weight=weights)
-
-
 @keras.saving.register_keras_serializable(package="lesion")
 class Below(keras.metrics.Mean):
-    """1 while the mean of what was seen is below `bound`, else 0: an alarm that stands in the log under its name."""
+    """Logged flag: 1 while the mean of what was given is below `bound`, else 0."""
 
     def __init__(self, name, bound, dtype=None):
         super().__init__(name=name, dtype=dtype)

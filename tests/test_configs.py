@@ -1,5 +1,6 @@
 """Every YAML of configs/ for two steps: its own network, small, on tiny data."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ import pipeline
 import train
 from datasets.isic2018 import ATTRIBUTES
 from datasets.split import Split
+from models.training_step import TrainingModel
 from training import steps as training_steps
 
 FILES = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
@@ -44,13 +46,13 @@ def test_two_steps(file, eagerly):
     name = yaml.safe_load(file.read_text())["model"]
     small = SMALL.get(name, ["--options.width", "4", "--options.depth", "2"])
     settings, _ = config.parse(["--config", str(file), *small, "--batch_size", "2", "--epochs", "1"])
-    settings.normalize = settings.normalize or model.REGISTRY[name].normalization
+    settings = dataclasses.replace(settings, normalize=settings.normalize or model.REGISTRY[name].normalization)
     data = images(ATTRIBUTES if file.stem.startswith("attributes") else ["lesion"])
     keras.utils.set_random_seed(0)
     network = train.compiled(settings, data)
-    steps = training_steps.build(network, settings, tf.distribute.get_strategy())
+    steps = training_steps.Loop(network, settings, tf.distribute.get_strategy())
     before = [v.numpy() for v in network.trainable_variables]
-    labels = getattr(network, "labels", lambda masks: masks)
+    labels = network.labels if isinstance(network, TrainingModel) else lambda masks: masks
     for place, (pixels, masks) in enumerate(pipeline.training(data, settings)):
         values = steps.step(pixels, labels(masks), place, 2, 1.0)
     assert np.isfinite(values).all() and int(network.optimizer.iterations) == 2

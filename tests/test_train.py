@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import yaml
 from discs import write_discs
 
@@ -16,9 +18,9 @@ import model
 import pipeline
 import runs
 import train
-from compute import replicas
+from compute import batch_norm
 from datasets.arrays import Writer, open_split
-from training import checkpoints, logger, trainer
+from training import checkpoints, initial_weights, trainer, weight_average
 from training import steps as training_steps
 
 TINY = {
@@ -81,14 +83,14 @@ def test_a_run_learns_and_writes_what_it_promises(discs, capsys):
 
 
 def test_moving_average_is_validated_and_kept(discs, monkeypatch):
-    steps, seen, close = 3, [], trainer.Training.close
-    monkeypatch.setattr(logger.Average, "EVERY", steps)  # once an epoch
+    steps, seen, end_epoch = 3, [], trainer.Training.end_epoch
+    monkeypatch.setattr(weight_average.Average, "EVERY", steps)  # once an epoch
 
     def listens(self, number):
         seen.append([w.copy() for w in self.network.get_weights()])
-        close(self, number)
+        end_epoch(self, number)
 
-    monkeypatch.setattr(trainer.Training, "close", listens)
+    monkeypatch.setattr(trainer.Training, "end_epoch", listens)
     argv = write_config(discs, ema=0.9, monitor="epoch")
     train.main(argv)
     best = model.load("checkpoint_best/tiny/model.keras").get_weights()
@@ -138,7 +140,7 @@ def test_a_run_begins_with_the_weights_of_another(discs, capsys):
     settings = config.parse([*argv, "--options", "{width: 4, depth: 3}"])[0]
     network = train.compiled(settings, open_split(discs, "train"))
     before = {w.path: w.numpy() for w in network.weights}
-    checkpoints.take_over(network, "first")
+    initial_weights.take_over(network, "first")
     told = capsys.readouterr().out
     first = {w.path: w.numpy() for w in model.load("checkpoint_best/first/model.keras").weights}
     taken = 0
@@ -153,19 +155,30 @@ def test_a_run_begins_with_the_weights_of_another(discs, capsys):
 
 
 @pytest.mark.slow
-def test_train_and_evaluate_on_the_jax_backend(discs):
-    argv = write_config(discs, epochs=2, loss="bce + batch_dice", schedule="cosine")
+def test_on_the_jax_backend_a_network_is_evaluated_and_predicts_but_is_not_trained(discs):
+    argv = write_config(discs, epochs=1, loss="bce + batch_dice")
+    train.main(argv)
     code = (
-        "import sys, train, evaluate, predict, visualize, numpy as np\n"
-        f"train.main({argv!r})\n"
+        "import sys, train, evaluate, predict, numpy as np\n"
         "evaluate.main(['--run', 'tiny', '--split', 'test', '--at', 'network'])\n"
-        "mask, _ = predict.load_predictor('tiny')(np.zeros((50, 60, 3), 'uint8'))\n"
+        "mask, _ = predict.Predictor('tiny')(np.zeros((50, 60, 3), 'uint8'))\n"
         "assert mask.shape == (50, 60, 1)\n"
+        f"train.main([*{argv!r}, '--run', 'other'])\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-    assert len(pd.read_csv("output/tiny/log.csv")) == 2
-    assert Path("output/tiny/metrics.json").is_file()
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "training needs Keras's TensorFlow backend, not jax: set KERAS_BACKEND=tensorflow" in done.stderr
+    assert done.returncode == 1 and Path("output/tiny/metrics.json").is_file(), done.stderr[-3000:]
+    assert not Path("checkpoint/other").exists()
+
+
+def test_the_settings_stay_as_they_are(discs):
+    settings = config.parse(write_config(discs, epochs=1, class_weights="balanced", normalize=None))[0]
+    before = dataclasses.replace(settings)
+    train.train(settings)
+    assert settings == before and settings.normalize is None and settings.precision == "auto"
+    saved = config.load("checkpoint_best/tiny/settings.yaml")
+    assert (saved.normalize, saved.class_weights, saved.precision) == ("unit", [1.0], "float32")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(discs):
@@ -201,11 +214,12 @@ def test_fused_batch_norm_is_the_same_step():
     for fused in (False, True):
         keras.utils.set_random_seed(0)
         network = model.build("unet", (16, 16, 3), width=4, depth=2)
-        if fused:
-            replicas.fuse_batch_norm(network)
-        network.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
-        loss = network.train_on_batch(x, y)
-        assert "BatchNormalization" in network.to_json()
+        forward = batch_norm.training_pass(network)
+        with tf.GradientTape() as tape:
+            outputs = forward(x, tf.ones(8)) if fused else network(x, training=True)
+            loss = tf.reduce_mean((outputs - y) ** 2)
+        keras.optimizers.SGD(0.1).apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        assert not {"FusedBatchNormalization"} & {type(layer).__name__ for layer in network.layers}
         variances = [w.numpy() for w in network.non_trainable_variables if "variance" in w.path]
         others = [w.numpy() for w in network.weights if "variance" not in w.path]
         results.append(([loss, *others], variances))

@@ -1,6 +1,6 @@
 """Everything a run needs to go on as if it had never died, in one file a checkpoint.
 
-    checkpoint/RUN/step_00001380.npz   after so many steps: arrays (weights, optimisers, averages, sums of the epoch)
+    checkpoint/RUN/step_00001380.npz   after so many steps: arrays (weights, optimizers, average, sums of the epoch)
                                        and the rest as JSON (settings, data, log, counts of the callbacks)
 
 The file is a zip archive with a CRC-32 of each part, which is checked when it is read. It is written beside its place
@@ -21,8 +21,6 @@ import filelock
 import keras
 import numpy as np
 
-import model
-import runs
 from utils.errors import UserError
 from utils.files import replacing
 
@@ -109,7 +107,8 @@ def _read(path):
 
 def check(state, settings, data):
     """UserError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
-    before, now = state["settings"], dataclasses.asdict(settings)
+    before = state["settings"]
+    now = dataclasses.asdict(settings)
     for name in now:
         if name in before and before[name] != now[name]:
             raise UserError(
@@ -132,8 +131,7 @@ def read(variables):
 
 def assign(variables, values, what):
     """Give variables their values; UserError where they do not belong to them."""
-    shapes = [tuple(v.shape) for v in variables], [v.shape for v in values]
-    if shapes[0] != shapes[1]:
+    if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
         raise UserError(f"the checkpoint's {what} are not those of the network: it was made by another version")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
@@ -147,25 +145,3 @@ def fingerprint(splits, few=16):
         rows = np.unique(np.linspace(0, len(split.ids) - 1, few).astype(int))
         digest.update(split.images[rows].tobytes() + split.masks[rows].tobytes())
     return digest.hexdigest()
-
-
-def take_over(network, source):
-    """Begin with the weights of another run: those of the same name and shape. Says what was not taken.
-
-    source: name of a run in checkpoint_best/, its folder, or a .keras file. UserError where nothing fits.
-    """
-    file = runs.network_file(runs.find(source))
-    theirs = {weight.path: weight for weight in model.load(file).weights}
-    fits = [w for w in network.weights if w.path in theirs and theirs[w.path].shape == w.shape]
-    if not fits:
-        raise UserError(f"{file}: none of its {len(theirs)} weights has name and shape of one of {network.name}'s")
-    for weight in fits:
-        weight.assign(theirs[weight.path].numpy())
-    print(f"{len(fits)} of {len(network.weights)} weights from {file}")
-    taken = {weight.path for weight in fits}
-    for weight in network.weights:
-        if weight.path not in taken:
-            there = f"there {tuple(theirs[weight.path].shape)}" if weight.path in theirs else "not there"
-            print(f"  new: {weight.path} {tuple(weight.shape)}, {there}")
-    for path in sorted(set(theirs) - {weight.path for weight in network.weights}):
-        print(f"  not taken: {path} {tuple(theirs[path].shape)}")

@@ -1,4 +1,4 @@
-"""What a run keeps and tells: the average of its weights, the log and its figure, TensorBoard, the best network."""
+"""What a run keeps after each epoch: the log and its figure, TensorBoard, the best network."""
 
 import gc
 import math
@@ -20,38 +20,7 @@ from figures import training_curves
 from utils.files import replacing
 
 SAMPLES = 4  # images in TensorBoard
-TIDY = 5  # epochs after which memory is looked through
-
-
-class Average:
-    """A moving average of all weights, the running statistics of batch norms included, in place while validating.
-
-    Keras's own average leaves the statistics out, and weights that do not belong to them are of no use for epochs.
-    """
-
-    EVERY = 8  # steps
-
-    def __init__(self, network, momentum):
-        self.network, self.momentum = network, momentum
-        values = [
-            keras.ops.convert_to_numpy(w) for w in network.weights
-        ]  # a Variable made of a variable would share it
-        self.variables = [keras.Variable(value, dtype=value.dtype.name, trainable=False) for value in values]
-
-    def update(self, steps):
-        """Take in the weights after so many steps of the run."""
-        if steps % self.EVERY == 0:
-            updates = steps / self.EVERY
-            keep = min(self.momentum**self.EVERY, updates / (updates + 10))  # a short memory at first
-            for average, weight in zip(self.variables, self.network.weights, strict=True):
-                average.assign(keep * average + (1 - keep) * weight)
-
-    def swap(self):
-        """Exchange the network's weights and their average."""
-        for average, weight in zip(self.variables, self.network.weights, strict=True):
-            value = np.array(keras.ops.convert_to_numpy(weight))
-            weight.assign(average.value)
-            average.assign(value)
+COLLECT = 5  # epochs between two collections of garbage
 
 
 class Recorder:
@@ -61,16 +30,21 @@ class Recorder:
     after its last checkpoint is written again, the same, when it goes on.
     """
 
-    def __init__(self, settings, launch, network, judged, splits, rows=()):
-        self.settings, self.launch, self.splits, self.rows = settings, launch, splits, list(rows)
-        self.network, self.judged = network, judged
+    def __init__(self, settings, launch, network: keras.Model, deployed: keras.Model, splits: dict):
+        """network: what is trained. deployed: what is kept of it. splits: {"train": Split, "val": Split}."""
+        self.settings = settings
+        self.launch = launch
+        self.splits = splits
+        self.rows = []
+        self.network = network
+        self.deployed = deployed
         self.output = Path("output", settings.run)
         self.best_folder = runs.BEST / settings.run
         if devices.is_first():
             self.output.mkdir(parents=True, exist_ok=True)
             self.board = tf.summary.create_file_writer(str(self.output / "tensorboard"))
 
-    def write(self, row):
+    def write(self, row: dict):
         """Take in the row of an epoch; the average of the weights is in place where there is one."""
         self.rows.append(row)
         if not devices.is_first():
@@ -82,8 +56,8 @@ class Recorder:
         self._write_board(row)
         if self.best() is row:
             self._write_best(row)
-        if row["epoch"] % TIDY == 0:
-            gc.collect()  # figures and networks hold themselves in rings, which Python looks for too late
+        if row["epoch"] % COLLECT == 0:
+            gc.collect()  # figures and networks hold themselves in cycles, which Python finds too late
 
     def best(self):
         """The row of the best epoch that was validated so far, the earliest of equals; None before the first."""
@@ -93,27 +67,29 @@ class Recorder:
         return max(rows, key=lambda row: -math.inf if math.isnan(row[name]) else sign * row[name], default=None)
 
     def _write_best(self, row):
-        settings, folder = self.settings, self.best_folder
-        bare = keras.Model(self.judged.input, self.judged.output, name=self.judged.name)  # no loss, no optimiser
+        settings = self.settings
+        folder = self.best_folder
+        bare = keras.Model(self.deployed.input, self.deployed.output, name=self.deployed.name)  # no loss, no optimizer
         facts = self._facts(row)
         config.save(settings, folder / "settings.yaml")
         with replacing(folder / "model.keras") as path:
             bare.save(path)
             runs.seal(path, settings, **facts)
-        if self.judged is not self.network:
+        if self.deployed is not self.network:
             with replacing(folder / "training.keras") as path:
                 self.network.save(path, include_optimizer=False)
         (folder / "run.json").unlink(missing_ok=True)  # what evaluate.py noted of an earlier epoch
         runs.note(folder, **facts)
 
     def _facts(self, row):
-        images, meta = self.splits["train"], read_meta(self.settings.data)
+        images = self.splits["train"]
+        meta = read_meta(self.settings.data)
         begun = {"init": self.launch.init} if self.launch.init else {}
         return begun | {
             "classes": list(images.classes),
             "size": list(images.images.shape[1:3]),
             "model": self.settings.model,
-            "parameters": self.judged.count_params(),
+            "parameters": self.deployed.count_params(),
             "epoch": row["epoch"],
             "scores": {name: value for name, value in row.items() if name.startswith("val_")},
             "images": {name: len(split.ids) for name, split in self.splits.items()},
@@ -140,7 +116,7 @@ class Recorder:
         """The first validation images, their masks and predictions, side by side: uint8 (n, H, 3 W, 3)."""
         split = pipeline.subset(self.splits["val"], np.arange(min(SAMPLES, len(self.splits["val"].ids))))
         images, _ = next(iter(pipeline.evaluation(split, self.settings, SAMPLES)))
-        logits = keras.ops.convert_to_numpy(self.judged(images.numpy(), training=False))
+        logits = keras.ops.convert_to_numpy(self.deployed(images.numpy(), training=False))
         maps = [split.masks[:] > 0, logits >= math.log(self.settings.threshold / (1 - self.settings.threshold))]
         gray = [255 * m.any(axis=-1, keepdims=True).repeat(3, axis=-1).astype("uint8") for m in maps]  # (n, H, W, 3)
         return np.concatenate([split.images[:], *gray], axis=2)

@@ -1,4 +1,4 @@
-"""A run from its first step, or that of a checkpoint, to its last: epochs, looks at the loss, checkpoints, stopping."""
+"""A run from its first step, or that of a checkpoint, to its last: epochs, checks of the loss, checkpoints, stops."""
 
 import contextlib
 import dataclasses
@@ -17,12 +17,14 @@ import config
 import metrics
 import pipeline
 from compute import devices
+from models.training_step import TrainingModel
 from training import checkpoints, optimizers, steps
-from training.logger import Average, Recorder
+from training.logger import Recorder
+from training.weight_average import Average
 from utils.errors import UserError
 from utils.memory import peak_memory
 
-CHECK = 10  # steps between two looks at the loss
+CHECK = 10  # steps between two checks of the loss
 COUNTS = ("wait", "best", "cooldown_counter")  # what Keras's callbacks remember
 
 
@@ -53,21 +55,25 @@ def callbacks(settings):
 class Training:
     """A run from its first step, or that of a checkpoint, to its last."""
 
-    def __init__(self, settings, launch, splits, network, strategy, saved=None):
-        """network: compiled, its optimisers built. saved: what checkpoint.load gave, to go on from there."""
-        self.settings, self.launch, self.splits, self.network = settings, launch, splits, network
+    def __init__(self, settings, launch, splits: dict, network: keras.Model, strategy, saved=None):
+        """network: as training.steps.Loop takes it. saved: what checkpoints.load gave, to go on from there."""
+        self.settings = settings
+        self.launch = launch
+        self.splits = splits
+        self.network = network
         self.folder = Path("checkpoint", settings.run)
         self.steps = pipeline.steps_per_epoch(splits["train"], settings)  # an epoch
-        self.loop = steps.build(network, settings, strategy)
-        if launch.save_every and not self.loop.within_epochs:
-            raise UserError("--save_every needs Keras's TensorFlow backend")
+        self.loop = steps.Loop(network, settings, strategy)
         self.average = Average(network, settings.ema) if settings.ema else None
         self.callbacks = callbacks(settings)
         self.validation = pipeline.evaluation(splits["val"], settings)
-        self.recorder = Recorder(settings, launch, network, self.loop.judged, splits)
+        self.recorder = Recorder(settings, launch, network, self.loop.deployed, splits)
         self.data = checkpoints.fingerprint(splits)
-        self.step, self.seconds, self.waited, self.asked_to_stop = 0, 0.0, 0.0, False
-        self.alone = len(devices.addresses()[0]) < 2  # else all workers have to look at the same step
+        self.step = 0
+        self.seconds = 0.0
+        self.waited = 0.0
+        self.asked_to_stop = False
+        self.alone = len(devices.addresses()[0]) < 2  # else all workers have to stop at the same step
         network.stop_training = False
         for callback in self.callbacks:
             callback.set_model(network)
@@ -103,7 +109,9 @@ class Training:
         for callback, counts in zip(self.callbacks, state["callbacks"], strict=True):
             for name, count in counts.items():
                 setattr(callback, name, count)
-        self.step, self.seconds, self.waited = state["step"], state["seconds"], state["waited"]
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.waited = state["waited"]
         self.recorder.rows = state["rows"]
 
     def finished(self):
@@ -116,7 +124,8 @@ class Training:
     def run(self):
         """Train to the end, or until asked to stop: Stopped."""
         data = pipeline.training(self.splits["train"], self.settings, self.step)
-        if labels := getattr(self.network, "labels", None):
+        if isinstance(self.network, TrainingModel):
+            labels = self.network.labels
             data = data.map(lambda images, masks: (images, labels(masks)), num_parallel_calls=tf.data.AUTOTUNE)
             data = data.prefetch(tf.data.AUTOTUNE)
         batches = iter(data)
@@ -126,38 +135,63 @@ class Training:
     def epoch(self, batches):
         """The steps of an epoch, or those left of it, its validation, records and checkpoint."""
         number, begin = divmod(self.step, self.steps)
-        images, size, every = len(self.splits["train"].ids), self.settings.batch_size, self.launch.save_every
         if self.settings.freeze_epochs:
             self.loop.phase(number, begin, self.steps)
         if begin == 0:
             self.loop.reset()
-            self.seconds = self.waited = 0.0
-        group, losses, stop = size * self.settings.accumulate, [], False
-        bar = {"unit": "image", "total": images, "initial": begin * size, "leave": False, "dynamic_ncols": True}
-        bar |= {"desc": f"epoch {number + 1}/{self.settings.epochs}", "disable": None if devices.is_first() else True}
-        with tqdm(**bar) as progress:
-            for place in range(begin, self.steps):
-                start = time.perf_counter()
-                batch = next(batches)
-                self.waited += time.perf_counter() - start
-                whole = min(images - place * size // group * group, group)  # images of this update
-                count = min(images - place * size, size)
-                losses.append(self.loop.step(*batch, place, self.steps, count / whole, self.asked_to_stop))
-                self.step += 1
-                if self.average:
-                    self.average.update(self.step)
-                due, inside = every and self.step % every == 0, place + 1 < self.steps
-                if len(losses) == CHECK or due or not inside or (self.alone and self.asked_to_stop):
-                    stop, losses = self.look(losses, progress), []
-                self.seconds += time.perf_counter() - start
-                progress.update(count)
-                if inside and self.loop.within_epochs and (stop or due):
-                    self.save()
-                    if stop:
-                        raise self.stopped()
-        self.close(number)
+            self.seconds = 0.0
+            self.waited = 0.0
+        with tqdm(
+            desc=f"epoch {number + 1}/{self.settings.epochs}",
+            total=len(self.splits["train"].ids),
+            initial=begin * self.settings.batch_size,
+            unit="image",
+            leave=False,
+            dynamic_ncols=True,
+            disable=None if devices.is_first() else True,  # None: where there is no terminal
+        ) as progress:
+            stop = self.run_steps(batches, begin, progress)
+        self.end_epoch(number)
         if stop and not self.finished():
             raise self.stopped()
+
+    def run_steps(self, batches, begin: int, progress) -> bool:
+        """The steps of an epoch from number `begin` on; whether the run was asked to stop in the last of them."""
+        losses = []
+        stop = False
+        for place in range(begin, self.steps):
+            start = time.perf_counter()
+            losses.append(self.run_step(batches, place))
+            due = self.launch.save_every and self.step % self.launch.save_every == 0
+            inside = place + 1 < self.steps
+            if len(losses) == CHECK or due or not inside or (self.alone and self.asked_to_stop):
+                stop = self.check_losses(losses, progress)
+                losses = []
+            self.seconds += time.perf_counter() - start
+            progress.update(self.images_from(place, self.settings.batch_size))
+            if inside and (stop or due):
+                self.save()
+            if inside and stop:
+                raise self.stopped()
+        return stop
+
+    def run_step(self, batches, place: int):
+        """Step number `place` of an epoch; what training.steps.Loop.step gives."""
+        start = time.perf_counter()
+        images, labels = next(batches)
+        self.waited += time.perf_counter() - start
+        group = self.settings.accumulate
+        of_update = self.images_from(place // group * group, self.settings.batch_size * group)
+        fraction = self.images_from(place, self.settings.batch_size) / of_update
+        values = self.loop.step(images, labels, place, self.steps, fraction, self.asked_to_stop)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step)
+        return values
+
+    def images_from(self, place: int, most: int) -> int:
+        """How many images of an epoch are left before step number `place`, up to `most`."""
+        return min(len(self.splits["train"].ids) - place * self.settings.batch_size, most)
 
     def stopped(self):
         """What to say when the run was asked to stop."""
@@ -165,8 +199,8 @@ class Training:
         where = f"{epoch} epochs" + (f" and {step} of {self.steps} steps" if step else "")
         return Stopped(f"stopped and saved after {where}: go on with the same command and --resume")
 
-    def look(self, losses, progress):
-        """Read the losses since the last look: UserError where one is not finite; whether to stop."""
+    def check_losses(self, losses: list, progress) -> bool:
+        """Fetch the losses since the last check: UserError where one is not finite; whether to stop."""
         values = np.array([np.asarray(one) for one in losses])  # (steps, 2)
         bad = np.flatnonzero(~np.isfinite(values[:, 0]))
         if bad.size:
@@ -181,35 +215,45 @@ class Training:
         progress.set_postfix(loss=f"{values[-1, 0]:.4f}", refresh=False)
         return values[-1, 1] > 0
 
-    def close(self, number):
+    def end_epoch(self, number: int):
         """The end of an epoch: validation when it is due, records, checkpoint."""
-        start, last = time.perf_counter(), number + 1 == self.settings.epochs
+        start = time.perf_counter()
+        due = number + 1 == self.settings.epochs or (number + 1) % self.settings.evaluate_every == 0
         row = {"epoch": number + 1, **self.loop.results()}
         if self.average:
             self.average.swap()
-        if due := last or (number + 1) % self.settings.evaluate_every == 0:
+        if due:
             row |= self.loop.validate(self.validation)
-        row["learning_rate"] = optimizers.last_rate(self.network.optimizer)
+        row["learning_rate"] = optimizers.last_rate(self.network.optimizer.rule)
         row["seconds"] = self.seconds + time.perf_counter() - start
         row["images_per_second"] = len(self.splits["train"].ids) / self.seconds
-        row["waiting"] = self.waited / self.seconds  # share of the time, for data
+        row["waiting"] = self.waited / self.seconds  # fraction of the time, for data
         self.recorder.write(row)
         if self.average:
             self.average.swap()
-        for callback in self.callbacks if due else ():
+        if due:
+            self.call_back(number, row)
+        self.save()
+        if devices.is_first():
+            self.print_row(row)
+
+    def call_back(self, number: int, row: dict):
+        """Let the plateau lower the rate, of all optimizers, and early stopping end the run."""
+        for callback in self.callbacks:
             callback.on_epoch_end(number, dict(row))
-        if self.settings.plateau:  # Keras lowers the rate of one optimiser
+        if self.settings.plateau:  # Keras lowers the rate of one optimizer
             for other in self.loop.optimizers[1:]:
                 other.learning_rate = float(self.loop.optimizers[0].learning_rate)
-        self.save()
-        left = round(row["seconds"] * (self.settings.epochs - row["epoch"]))
-        if devices.is_first():
-            names = [name for name in ("loss", "val_loss", *score_columns()) if name in row]
-            scores = ", ".join(f"{name} {row[name]:.4f}" for name in names)
-            end = f"{row['images_per_second']:.1f} images/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-            print(f"epoch {row['epoch']}/{self.settings.epochs}: {scores}; {end}", flush=True)
 
-    def summary(self, seconds):
+    def print_row(self, row: dict):
+        """The line of an epoch on the screen."""
+        left = round(row["seconds"] * (self.settings.epochs - row["epoch"]))  # seconds
+        names = [name for name in ("loss", "val_loss", *score_columns()) if name in row]
+        scores = ", ".join(f"{name} {row[name]:.4f}" for name in names)
+        end = f"{row['images_per_second']:.1f} images/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        print(f"epoch {row['epoch']}/{self.settings.epochs}: {scores}; {end}", flush=True)
+
+    def summary(self, seconds: float) -> str:
         """The last line."""
         best = self.recorder.best()
         scores = ", ".join(f"{name} {best[name]:.4f}" for name in ("val_loss", *score_columns()))

@@ -20,6 +20,7 @@ from discs import write_discs
 
 import loss
 import train
+from compute.updates import GlobalBatchOptimizer
 from config import Launch, Settings
 from training import checkpoints
 from training import steps as training_steps
@@ -77,7 +78,7 @@ def test_every_loss_is_the_same_on_two_devices(name):
             inputs = keras.Input((8, 8, 3))
             layer = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=keras.initializers.HeNormal(seed=1))
             network = keras.Model(inputs, layer(inputs))
-            network.compile(keras.optimizers.SGD(0.2), jit_compile=False)
+            network.compile(GlobalBatchOptimizer(keras.optimizers.SGD(0.2)), jit_compile=False)
             network.optimizer.build(network.trainable_variables)
             steps = training_steps.Loop(network, Settings(model="unet", loss=name), strategy)
             for place, pair in enumerate(zip(map(tf.constant, batches), map(tf.constant, masks), strict=True)):

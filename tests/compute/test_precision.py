@@ -10,9 +10,12 @@ import tensorflow as tf
 from discs import disc
 
 import config
+import loss
 import model
 import train
 from compute import precision
+from compute.updates import GlobalBatchOptimizer
+from models.training_step import TrainingModel, deployed
 from training import steps as training_steps
 
 SIZE, BATCH, STEPS = 16, 8, 50
@@ -30,7 +33,9 @@ def steps_of(name):
     keras.utils.set_random_seed(0)
     precision.use(name)
     network = model.build("unet", (SIZE, SIZE, 3), width=4, depth=2)
-    network.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
+    optimizer = keras.optimizers.Adam(3e-3)
+    optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if name == "float16" else optimizer
+    network.compile(GlobalBatchOptimizer(optimizer), auto_scale_loss=False, jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     settings = config.Settings(model="unet", loss="bce + dice", precision=name)
     return training_steps.Loop(network, settings, tf.distribute.get_strategy())
@@ -78,6 +83,61 @@ def test_what_the_rewriting_leaves_in_float32():
     assert {w.dtype for w in steps.network.weights} == {"float32"}
 
 
+PRODUCTS = ("Conv2D", "DepthwiseConv2d", "MatMul", "BatchMatMul", "Einsum")  # how what may be bfloat16 begins
+SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1), "discriminator_width": 8}
+
+
+def traced(name):
+    """A network of the registry, small, in train.py's loop, and the graph of its training step."""
+    keras.utils.set_random_seed(0)
+    precision.use("bfloat16")
+    entry = model.REGISTRY[name]
+    options = {key: value for key, value in SMALL.items() if key in entry.defaults()}
+    options |= {"width": 8} if entry.takes_backbone() else {}
+    size = (2 * entry.divisor, 2 * entry.divisor)
+    network = model.build(name, (*size, 3), **options)
+    classes = deployed(network).output_shape[-1]
+    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam()), loss.build("bce"), auto_scale_loss=False)
+    network.optimizer.build(network.trainable_variables)
+    steps = training_steps.Loop(network, config.Settings(model=name, loss="bce"), tf.distribute.get_strategy())
+    images = tf.random.stateless_uniform((2, *network.input_shape[1:]), (1, 2))
+    masks = tf.cast(tf.random.stateless_uniform((2, *deployed(network).output_shape[1:3], classes), (3, 4)) > 0.7, "float32")
+    labels = network.labels(masks) if isinstance(network, TrainingModel) else masks
+    step = tf.function(lambda images, labels: steps.global_step(True, images, labels, 1.0, 0.0), autograph=False)
+    return steps, step, (images, labels)
+
+
+def reached(graph, stop):
+    """The operations that get what products made, without passing through an operation of the type `stop`."""
+    left = [op for op in graph.get_operations() if op.type.startswith(PRODUCTS)]
+    assert left
+    found = set()
+    while left:
+        op = left.pop()
+        if op.type != stop and op not in found:
+            found.add(op)
+            left.extend(consumer for output in op.outputs for consumer in output.consumers())
+    return found
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_nothing_of_a_product_reaches_loss_metrics_or_updates_but_by_the_operation_that_stops_bfloat16(name):
+    """What the rewriting may make bfloat16 begins at a product and ends, at the latest, at that operation."""
+    steps, step, batch = traced(name)
+    concrete = step.get_concrete_function(*batch)
+    found = reached(concrete.graph, "PlaceholderWithDefault")
+    captured = dict(zip((t.name for t in concrete.inputs[-len(concrete.captured_inputs) :]), concrete.captured_inputs, strict=True))
+    changed = {id(captured[op.inputs[0].name]) for op in found if op.type.startswith("Assign")}
+    statistics = {id(v.value.handle) for v in steps.network.non_trainable_variables}  # of batch norms, by float32 kernels
+    assert changed <= statistics
+    assert not found & {output.op for output in concrete.outputs}
+
+
+def test_the_loss_of_a_network_that_ends_in_a_batch_norm_is_float32():
+    _, step, batch = traced("as_net")
+    assert bits(step(*batch)[0]) > 12
+
+
 def test_the_default_is_what_the_machine_knows(monkeypatch, tmp_path):
     monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
     assert precision.resolve("auto") == "float32"
@@ -96,15 +156,15 @@ def test_a_run_keeps_the_precision_it_began_with(discs, tmp_path, monkeypatch):
     precision.CPUINFO.write_text("flags : avx512_bf16")
     argv = ["--data", str(discs), "--model", "unet", "--options", "{width: 2, depth: 1}", "--loss", "bce"]
     argv += ["--normalize", "unit", "--run", "half"]
-    close, training = train.Training.close, []
+    end_epoch, training = train.Training.end_epoch, []
 
     def dies(self, number):
-        close(self, number)
+        end_epoch(self, number)
         training.append(self.settings.precision)
         if len(training) == 1:
             raise SystemError
 
-    monkeypatch.setattr(train.Training, "close", dies)
+    monkeypatch.setattr(train.Training, "end_epoch", dies)
     with pytest.raises(SystemError):
         train.main([*argv, "--epochs", "2"])
     assert config.load("checkpoint/half/settings.yaml").precision == "bfloat16"

@@ -30,7 +30,7 @@ def network():
 )
 def test_kernels_are_drawn_as_pytorch_draws_them(kind, deviations):
     ours = network()
-    initial_weights.begin(ours, kind, 3)
+    initial_weights.initialize(ours, kind, 3)
     for name, deviation in deviations.items():
         kernel = ours.get_layer(name).kernel.numpy()
         assert kernel.std() == pytest.approx(deviation, rel=0.05)
@@ -45,9 +45,9 @@ def test_kernels_are_drawn_as_pytorch_draws_them(kind, deviations):
 def test_the_seed_decides_and_what_is_spared_stays():
     plain, spared, other = network(), network(), network()
     before = [w.numpy() for w in plain.weights]
-    initial_weights.begin(plain, "normal", 1)
-    initial_weights.begin(spared, "normal", 1, [spared.get_layer("encoder")])
-    initial_weights.begin(other, "normal", 2)
+    initial_weights.initialize(plain, "normal", 1)
+    initial_weights.initialize(spared, "normal", 1, [spared.get_layer("encoder")])
+    initial_weights.initialize(other, "normal", 2)
     for old, new, kept, third in zip(before, plain.weights, spared.weights, other.weights, strict=True):
         if new.path.endswith("kernel"):
             assert not np.array_equal(new, old) and not np.array_equal(new, third)

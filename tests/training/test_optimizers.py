@@ -6,12 +6,12 @@ import pytest
 
 import config
 from config import Settings
-from training import optimizers
+from training import optimizers, schedules
 
 
 def rates(*steps, an_epoch=1, unfrozen=False, **settings):
     """The rates of these updates by the settings."""
-    made = optimizers.schedule(Settings(**{"learning_rate": 1e-2, **settings}), an_epoch, unfrozen)
+    made = schedules.build(Settings(**{"learning_rate": 1e-2, **settings}), an_epoch, unfrozen)
     return [float(made(step)) if callable(made) else made for step in steps]
 
 

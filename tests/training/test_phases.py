@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import config
 import model
 import runs
 import train
@@ -68,8 +67,3 @@ def test_validation_every_other_epoch(discs, monkeypatch):
     np.testing.assert_allclose(log.learning_rate, [0.01] * 4 + [0.005] * 2, rtol=1e-6)
     assert runs.facts("checkpoint_best/seldom")["epoch"] == 2
     assert Path("output/seldom/progress.png").is_file()
-
-
-def test_two_phases_need_tensorflow():
-    with pytest.raises(ValueError, match="--freeze_epochs 1 needs Keras's TensorFlow backend"):
-        steps.JaxLoop(None, config.Settings(freeze_epochs=1))
