@@ -9,6 +9,7 @@ import tensorflow as tf
 from discs import write_discs
 
 from compute import precision
+from figures import training_curves
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -27,3 +28,11 @@ def in_float32(monkeypatch):
 def discs(tmp_path_factory):
     """Prepared folder of 20, 6 and 5 images of 32 x 48; not to be written to."""
     return write_discs(tmp_path_factory.mktemp("data") / "discs")
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Trainings do not draw their log, which takes longer than a tiny epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_curves, "curves", lambda log, path, title="": None)
+        yield

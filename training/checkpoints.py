@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import remove_leftovers, replacing
 
 KEPT = 2  # checkpoints
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, UserError, KeyError, EOFError, OSError, NotImplementedError,
@@ -42,8 +42,8 @@ def locked(folder, first=True):
     except filelock.Timeout:
         raise FileExistsError(f"run '{folder.name}' is being trained right now: choose another --run") from None
     try:
-        for left in folder.glob(".writing_*"):  # by a process that was killed: this one holds the lock
-            left.unlink()
+        for part in (folder, runs.BEST / folder.name, Path("output", folder.name)):
+            remove_leftovers(part)
         yield
     finally:
         lock.release()

@@ -1,168 +1,26 @@
-"""A run that is killed, stopped or damaged goes on as if it had not been, or says why it cannot.
-
-The kills need processes of their own. TensorFlow takes seconds to import, so this file is also a script that imports
-once and forks a process for each life of a run:
-
-    python tests/test_resume.py DATA KILLS [--deterministic]        # in an empty folder
-    python tests/test_resume.py DATA special                        # networks with a training step of their own
-"""
+"""A run that is stopped or damaged goes on as if it had not been, or says why it cannot."""
 
 import contextlib
-import dataclasses
-import itertools
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from discs import write_discs
+from lives import Killed, argv, check_same, dies_after
 
-import model
+import train
 from config import Settings
-from training import checkpoints, trainer
+from training import checkpoints
 from training import steps as training_steps
 
-ROOT = Path(__file__).parents[2]
-TINY = {
-    **{"model": "unet", "options": {"width": 2, "depth": 1}, "loss": "bce + dice", "normalize": "unit"},
-    **{"epochs": 4, "batch_size": 4, "learning_rate": 1e-2, "flip": True, "turn": True, "rotation": 20.0, "seed": 2},
-    **{"ema": 0.9, "accumulate": 2, "clip": 1.0, "plateau": 1, "patience": 3, "monitor": "val_loss"},
-    **{"precision": "float32"},
-}
-TIMES = ["seconds", "images_per_second", "waiting"]  # columns of the log
-
-
-def argv(data, run, *more):
-    Path("tiny.yaml").write_text(yaml.safe_dump({**TINY, "data": str(data)}))
-    return ["--config", "tiny.yaml", "--run", run, *more]
-
-
-def check_same(one, two, tolerance, groups=("network", "sums", "optimizer0", "average")):
-    """Whether two runs ended alike: weights, optimiser, average, sums, counts, best value, log."""
-    (state, arrays), (state2, arrays2) = (checkpoints.load(Path("checkpoint", run)) for run in (one, two))
-    assert arrays.keys() == arrays2.keys() == set(groups)
-    for group in arrays:
-        assert len(arrays[group]) == len(arrays2[group])
-        for a, b in zip(arrays[group], arrays2[group], strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=group)
-    assert (state["step"], state["finished"]) == (state2["step"], state2["finished"])
-    for a, b in zip(state["callbacks"], state2["callbacks"], strict=True):
-        assert a == pytest.approx(b, abs=tolerance)
-    logs = [pd.read_csv(f"output/{run}/log.csv").drop(columns=TIMES) for run in (one, two)]
-    pd.testing.assert_frame_equal(*logs, rtol=0, atol=tolerance, check_exact=not tolerance)
-    return state, arrays
-
-
-# === The script ===
-
-
-def life(arguments, seconds=None, steps=None):
-    """Train in a forked process; after so many seconds or steps kill it. Returns whether it came to its end."""
-    child = os.fork()
-    if child == 0:
-        if steps is not None:
-            dies_at_step(steps)
-        os.dup2(os.open("lives.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
-        os.dup2(1, 2)
-        import train
-
-        try:
-            train.main(arguments)
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    end = time.monotonic() + (seconds if seconds is not None else 120)
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            if steps is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-                return False
-            if status:
-                raise SystemExit(f"a run failed: {Path('lives.log').read_text()[-3000:]}")
-            return True
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    if seconds is None:
-        raise SystemExit("a run did not end")
-    return False
-
-
-def dies_at_step(count):
-    """Have this process kill itself before the training step of this number."""
-    step, numbers = training_steps.Loop.step, itertools.count()
-
-    def dying(self, *batch, **options):
-        if next(numbers) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(self, *batch, **options)
-
-    training_steps.Loop.step = dying
-
-
-def special(data):
-    """AdSTNet and JAAL-Net: killed in the second of three epochs of five steps; the plateau lowers every rate."""
-    from tests.training import test_special_steps
-
-    def tiny(input_shape, name):
-        plain, size = test_special_steps.plain, input_shape[:2]
-        if name == "adstnet":
-            return test_special_steps.AdSTNet(plain(3, *size))
-        return test_special_steps.JAALNet(plain(4, *size), test_special_steps.da_net(input_shape, 1, 4))
-
-    training_steps.Loop.validate = lambda *_: {"val_loss": 1.0, "val_dice": 0.0, "val_jaccard": 0.0}
-    for name, optimizers in (("adstnet", ["optimizer0"]), ("jaal_net", ["optimizer0", "optimizer1"])):
-        model.REGISTRY[name] = dataclasses.replace(model.REGISTRY[name], builder=tiny)
-        kind = model.REGISTRY[name].normalization
-        flags = ["--model", name, "--options", "{}", "--loss", "bce", "--normalize", kind]
-        flags += ["--epochs", "3", "--accumulate", "1", "--ema", "0", "--learning_rate", "1e-3", "--patience", "0"]
-        whole, died = (argv(data, f"{name}_{run}", *flags) for run in ("whole", "died"))
-        assert life(whole)
-        assert not life(died, steps=7)
-        assert life([*died, "--resume"])
-        _, arrays = check_same(f"{name}_whole", f"{name}_died", 1e-6, ["network", "sums", *optimizers])
-        for group in optimizers:
-            assert (arrays[group][0], float(arrays[group][1])) == (15, pytest.approx(1e-3 / 4)), arrays[group][:2]
-    print("special: the same")
-
-
-def main(data, kills, *flags):
-    import tensorboard.summary.v2  # noqa: F401 (once, for all lives, as the next)
-
-    import train  # noqa: F401
-
-    random.seed(1)
-    tolerance = 0.0 if "--deterministic" in flags else 1e-6
-    start = time.monotonic()
-    life(argv(data, "whole", *flags))
-    whole, killed, steps, runs = time.monotonic() - start, 0, set(), 0
-    while killed < int(kills):
-        runs += 1
-        run, resume = f"killed{runs}", []
-        while not life(argv(data, run, "--save_every", "1", *flags, *resume), seconds=random.uniform(0.2, 0.9) * whole):
-            killed += 1
-            there = checkpoints.files(Path("checkpoint", run))
-            steps |= {there[-1].name} if there else set()
-            if there and checkpoints.load(Path("checkpoint", run))[0]["finished"]:  # killed after its last save
-                break
-            resume = ["--resume"] if there else []
-            if killed == int(kills):
-                life(argv(data, run, "--save_every", "1", *flags, *resume))
-                break
-        check_same("whole", run, tolerance)
-    print(f"{killed} kills in {runs} runs, resumed from {len(steps)} steps, {time.monotonic() - start:.0f} s")
-
-
-# === The tests ===
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(autouse=True)
@@ -170,54 +28,7 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.slow
-def test_thirty_kills(discs):
-    lives = []
-    for folder, flags in (("exact", ["--deterministic"]), ("close", [])):
-        Path(folder).mkdir()
-        command = [sys.executable, __file__, str(discs), "15", *flags]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        lives.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
-    for one in lives:
-        told = one.communicate()[0]
-        assert one.returncode == 0, told[-3000:]
-        assert "15 kills in" in told
-
-
-@pytest.mark.slow
-def test_special_steps_are_killed_and_go_on(discs):
-    """Weights and both optimisers; what is kept is the bare network."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, __file__, str(discs), "special"], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "special: the same" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
-    for name in ("adstnet", "jaal_net"):
-        best = model.load(Path(f"checkpoint_best/{name}_whole/model.keras"))
-        assert type(best).__name__ == "Functional" and best.output_shape == (None, 32, 48, 1)
-
-
-class Killed(BaseException):
-    pass
-
-
-def dies_after(monkeypatch, saves):
-    """Make the next run die after so many checkpoints."""
-    left, save = iter(range(saves - 1, -1, -1)), trainer.Training.save
-
-    def dying(self):
-        save(self)
-        if not next(left):
-            raise Killed
-
-    monkeypatch.setattr(trainer.Training, "save", dying)
-    return lambda: monkeypatch.setattr(trainer.Training, "save", save)
-
-
 def test_what_cannot_go_on_is_refused(discs, monkeypatch, capsys):
-    import train
-
     def refused(*more, run="died", data=discs):
         with pytest.raises(SystemExit) as error:
             train.main(argv(data, run, *more))
@@ -269,7 +80,7 @@ def test_what_cannot_go_on_is_refused(discs, monkeypatch, capsys):
 def test_the_lock_ends_with_its_process_and_leftovers_go_under_it():
     folder = Path("checkpoint/run")
     folder.mkdir(parents=True)
-    left = folder / ".writing_step_00000004.npz"
+    left = folder / ".writing_99999999_0.npz"
     left.touch()
     code = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
     command = [sys.executable, "-c", code, str(folder / "lock")]
@@ -277,7 +88,7 @@ def test_the_lock_ends_with_its_process_and_leftovers_go_under_it():
         other.stdout.readline()
         with pytest.raises(FileExistsError, match="run 'run' is being trained right now"), checkpoints.locked(folder):
             pass
-        assert left.exists()  # perhaps of the process that holds the lock
+        assert left.exists()
         other.kill()
     with checkpoints.locked(folder):
         assert not left.exists()
@@ -286,8 +97,6 @@ def test_the_lock_ends_with_its_process_and_leftovers_go_under_it():
 
 
 def test_asked_to_stop_a_run_saves_and_goes_on(discs, monkeypatch, capsys):
-    import train
-
     step = training_steps.Loop.step
 
     def interrupted(self, images, labels, place, *rest):
@@ -305,7 +114,3 @@ def test_asked_to_stop_a_run_saves_and_goes_on(discs, monkeypatch, capsys):
     train.main(argv(discs, "stopped", "--resume"))
     train.main(argv(discs, "whole"))
     check_same("whole", "stopped", 1e-6)
-
-
-if __name__ == "__main__":
-    special(sys.argv[1]) if sys.argv[2] == "special" else main(*sys.argv[1:])

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lives import Killed, argv, check_same, dies_after
 
 import model
 import runs
 import train
-from tests.training.test_checkpoints import Killed, argv, check_same, dies_after
 from training import checkpoints, steps, trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 PHASES = ["--freeze_epochs", "2", "--unfreeze_factor", "0.5", "--plateau", "0", "--evaluate_every", "3"]
 
 
