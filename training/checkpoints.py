@@ -21,6 +21,7 @@ import filelock
 import keras
 import numpy as np
 
+import runs
 from utils.errors import UserError
 from utils.files import remove_leftovers, replacing
 
