@@ -28,6 +28,7 @@ from models.adstnet import AdSTNet
 from models.as_net import as_net
 from models.attention_unet import attention_unet
 from models.convnext_unet import convnext_unet
+from models.efficientnet_unet import efficientnet_unet
 from models.jaal_net import da_net, jaal_net, lf_net
 from models.residual_unet import residual_unet
 from models.texture_unet import texture_unet
@@ -110,6 +111,9 @@ REGISTRY = {
     ),
     "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES, "stage"),
     "texture_unet": Network(texture_unet, "this toolkit", (256, 256, 3), "standardize", 32, encoder="encoder"),
+    "efficientnet_unet": Network(
+        efficientnet_unet, "this toolkit", (128, 128, 3), "efficientnet_lite", 32, encoder="encoder"
+    ),
     "unext": Network(unext, "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
 }
 
