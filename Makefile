@@ -28,12 +28,13 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	@echo "report:   output/demo/report.html; scores: output/demo/performances.txt"
 	@echo "pictures: output/demo/sample_results.png, progress.png, ROC.png; masks: predictions/demo/"
 
-lint: setup      ## ruff and codespell
+lint: setup      ## ruff, codespell and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/python -m mypy
 
-test: lint       ## ruff and codespell, then every test, 6 minutes on two cores
+test: lint       ## ruff, codespell and mypy, then every test, 6 minutes on two cores
 	$(BIN)/python $(PYTEST)
 
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported

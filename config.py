@@ -230,10 +230,11 @@ class Launch:
 # === The command line ===
 
 
-def parse(argv: list[str] | None = None) -> tuple[Settings, Launch]:
+def parse(argv: list[str] | None = None, epilog: str = "") -> tuple[Settings, Launch]:
     """Settings from a command line such as `["--config", "configs/demo.yaml", "--epochs", "3"]`.
 
-    What stands on the command line itself overrides the files of `--config`, wherever these stand.
+    What stands on the command line itself overrides the files of `--config`, wherever these stand. `epilog` is shown
+    at the end of `--help`.
 
     Returns:
         what the run computes, and how it is started.
@@ -244,6 +245,7 @@ def parse(argv: list[str] | None = None) -> tuple[Settings, Launch]:
     try:
         files, rest = _config_files(snake_case(argv))
         parser = _launch_parser()
+        parser.epilog = epilog
         given = parser.get_defaults()
         for file in files:
             given = parser.parse_object(_read_config(file, parser), given)

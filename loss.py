@@ -1,9 +1,9 @@
 """Every loss of the toolkit, computed from logits, and the short specs by which settings name them.
 
-    loss.build("wbce")                                  # AS-Net
-    loss.build("0.5*bce + dice")                        # AdSTNet's public code; "bce + dice" is the plain sum
-    loss.build("wbce(weight=[1, 8.07, 15.38, 2.24, 2.52]) + batch_dice")
-    loss.build("tversky(alpha=0.3, beta=0.7)")
+    loss.from_spec("wbce")                                  # AS-Net
+    loss.from_spec("0.5*bce + dice")                        # AdSTNet's public code; "bce + dice" is the plain sum
+    loss.from_spec("wbce(weight=[1, 8.07, 15.38, 2.24, 2.52]) + batch_dice")
+    loss.from_spec("tversky(alpha=0.3, beta=0.7)")
 
 A loss takes masks (B, H, W, C) of {0, 1} and logits (B, H, W, C), any float dtype, and computes in float32. It gives
 one value per image, (B,), as Keras needs to scale it under tf.distribute. The batch losses pool the batch (under
@@ -177,8 +177,8 @@ class Lovasz(_Loss):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Boundary(_Loss):
-    """Cross-entropy plus Jaccard with more weight near the outline, the structure loss of F3Net (Wei et al., 2020):
+class Structure(_Loss):
+    """Cross-entropy plus Jaccard with more weight near the outline, of F3Net (Wei et al., 2020, section 3.3):
     w = 1 + `weight` · |mean of y over a square of `window` pixels - y|. Means leave out what lies beyond the image."""
 
     parameters = ("weight", "window")
@@ -339,13 +339,23 @@ class WeightedSum(_Loss):
 
 
 LOSSES = {
-    **{"wbce": WBCE, "bce": BCE, "dice": Dice, "jaccard": Jaccard, "batch_dice": BatchDice},
-    **{"batch_jaccard": BatchJaccard, "tversky": Tversky, "focal_tversky": FocalTversky, "focal": Focal},
-    **{"lovasz": Lovasz, "l1": L1, "boundary": Boundary},
+    "wbce": WBCE,
+    "bce": BCE,
+    "dice": Dice,
+    "jaccard": Jaccard,
+    "batch_dice": BatchDice,
+    "batch_jaccard": BatchJaccard,
+    "tversky": Tversky,
+    "focal_tversky": FocalTversky,
+    "focal": Focal,
+    "lovasz": Lovasz,
+    "l1": L1,
+    "structure": Structure,
 }
+RENAMED = {"boundary": "structure"}  # former name: name
 
 
-def build(spec, class_weights=None):
+def from_spec(spec: str, class_weights: list[float] | None = None) -> keras.losses.Loss:
     """The loss that a spec describes.
 
     spec: names of LOSSES, each with optional parameters in parentheses (`tversky(alpha=0.3, beta=0.7)`) and an optional
@@ -386,6 +396,7 @@ def _terms(node, factor, spec):
 
 
 def _make(name, keywords, spec, class_weights):
+    name = RENAMED.get(name, name)
     if name not in LOSSES:
         raise UserError(f"unknown loss {name!r} in {spec!r}; there are: {', '.join(LOSSES)}")
     allowed = LOSSES[name].parameters

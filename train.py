@@ -80,7 +80,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
         optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
-        loss=loss.build(settings.loss, settings.class_weights),
+        loss=loss.from_spec(settings.loss, settings.class_weights),
         weighted_metrics=steps.scores(settings, len(split.classes)),
         auto_scale_loss=False,
         jit_compile=False,
@@ -198,7 +198,8 @@ def resolved(settings: config.Settings, images, saved=None) -> config.Settings:
 
 @errors.in_one_line()
 def main(argv=None):
-    settings, launch = config.parse(argv)
+    epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(loss.LOSSES)}."
+    settings, launch = config.parse(argv, epilog)
     try:
         train(settings, launch)
     except devices.WorkerLost as error:

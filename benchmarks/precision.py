@@ -50,7 +50,7 @@ def built(number_format, size, policy=None):
     if policy:
         keras.config.set_dtype_policy(policy)
     network = model.build("unet16", (size, size, 3))
-    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam(1e-3)), loss.build(LOSS), jit_compile=False)
+    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam(1e-3)), loss.from_spec(LOSS), jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     return network
 
@@ -58,7 +58,7 @@ def built(number_format, size, policy=None):
 def of_keras(policy, xla, images, masks):
     """Calls that do one training step, and predict a batch, as `fit` and `predict` do."""
     network = built("float32", SIZE, policy)
-    network.compile(network.optimizer, loss.build(LOSS), jit_compile=xla)
+    network.compile(network.optimizer, loss.from_spec(LOSS), jit_compile=xla)
     data = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())
     network.make_train_function()
     return lambda: float(network.train_function(data)["loss"]), network.predict_on_batch

@@ -47,12 +47,18 @@ def standardize(images):
     return images * np.broadcast_to(1 / (255 * STD), row) - np.broadcast_to(MEAN / STD, row)
 
 
+def efficientnet_lite(images):
+    """(x - 127) / 128, of EfficientNet-Lite's ImageNet weights."""
+    return (images - 127) / 128
+
+
 KINDS = {
     "unit": unit,
     "gamma": gamma,
     "minmax": minmax,
     "minmax_edges": minmax_edges,
     "standardize": standardize,
+    "efficientnet_lite": efficientnet_lite,
 }
 
 

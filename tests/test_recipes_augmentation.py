@@ -1,6 +1,5 @@
 """The recipe of CONTRIBUTING.md for a new augmentation: one function in one file, and it is everywhere."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from discs import write_discs
+from project_copy import copy_project, put_before
 
 ROOT = Path(__file__).parents[1]
 FILE = "imaging/augmentations.py"
@@ -62,23 +62,12 @@ np.save("old.npy", augment(images, images[..., :1] > 99, old, (3, 4))[0])
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project's code."""
-    scripts = [path for path in ROOT.glob("*.py") if path.is_file()]
-    packages = {path.parent for path in ROOT.glob("*/*.py")} - {
-        ROOT / "tests",
-        ROOT / "benchmarks",
-        ROOT / "experiments",
-    }
-    for script in scripts:
-        shutil.copy(script, tmp_path)
-    for package in packages:
-        shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     return tmp_path
 
 
 def test_an_augmentation_is_one_function_in_one_file(project):
-    source = (project / FILE).read_text()
-    assert source.count(BEFORE) == 1
-    (project / FILE).write_text(source.replace(BEFORE, TOY + BEFORE))
+    put_before(project / FILE, BEFORE, TOY)
     write_discs(project / "data", counts={"train": 8, "val": 2})
     network = {"model": "unet", "options": {"width": 4, "depth": 2}, "loss": "bce", "epochs": 1, "batch_size": 8}
     (project / "toy.yaml").write_text(yaml.safe_dump({**network, "data": "data", "noise": 12.5}))

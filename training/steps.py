@@ -44,7 +44,7 @@ class Loop:
         self.special = isinstance(network, TrainingModel)
         self.deployed = deployed(network)
         self.optimizers = network.optimizers if self.special else [network.optimizer]
-        self.loss = loss.build(settings.loss, settings.class_weights)
+        self.loss = loss.from_spec(settings.loss, settings.class_weights)
         classes = self.deployed.output_shape[-1]
         self.training_metrics = [keras.metrics.Mean("loss"), *scores(settings, classes)]
         if self.special:

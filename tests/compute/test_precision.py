@@ -97,11 +97,13 @@ def traced(name):
     size = (2 * entry.divisor, 2 * entry.divisor)
     network = model.build(name, (*size, 3), **options)
     classes = deployed(network).output_shape[-1]
-    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam()), loss.build("bce"), auto_scale_loss=False)
+    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam()), loss.from_spec("bce"), auto_scale_loss=False)
     network.optimizer.build(network.trainable_variables)
     steps = training_steps.Loop(network, config.Settings(model=name, loss="bce"), tf.distribute.get_strategy())
     images = tf.random.stateless_uniform((2, *network.input_shape[1:]), (1, 2))
-    masks = tf.cast(tf.random.stateless_uniform((2, *deployed(network).output_shape[1:3], classes), (3, 4)) > 0.7, "float32")
+    masks = tf.cast(
+        tf.random.stateless_uniform((2, *deployed(network).output_shape[1:3], classes), (3, 4)) > 0.7, "float32"
+    )
     labels = network.labels(masks) if isinstance(network, TrainingModel) else masks
     step = tf.function(lambda images, labels: steps.global_step(True, images, labels, 1.0, 0.0), autograph=False)
     return steps, step, (images, labels)
@@ -126,9 +128,13 @@ def test_nothing_of_a_product_reaches_loss_metrics_or_updates_but_by_the_operati
     steps, step, batch = traced(name)
     concrete = step.get_concrete_function(*batch)
     found = reached(concrete.graph, "PlaceholderWithDefault")
-    captured = dict(zip((t.name for t in concrete.inputs[-len(concrete.captured_inputs) :]), concrete.captured_inputs, strict=True))
+    captured = dict(
+        zip((t.name for t in concrete.inputs[-len(concrete.captured_inputs) :]), concrete.captured_inputs, strict=True)
+    )
     changed = {id(captured[op.inputs[0].name]) for op in found if op.type.startswith("Assign")}
-    statistics = {id(v.value.handle) for v in steps.network.non_trainable_variables}  # of batch norms, by float32 kernels
+    statistics = {
+        id(v.value.handle) for v in steps.network.non_trainable_variables
+    }  # of batch norms, by float32 kernels
     assert changed <= statistics
     assert not found & {output.op for output in concrete.outputs}
 

@@ -101,7 +101,7 @@ def loss_numbers(spec):
     random = np.random.RandomState(0)
     masks = (random.uniform(size=(3, 8, 8, 2)) < 0.3).astype("float32")
     logits = 3 * random.standard_normal(masks.shape).astype("float32")
-    function = loss.build(spec)
+    function = loss.from_spec(spec)
     values = function.call(masks, logits)
     if keras.backend.backend() == "jax":
         import jax
