@@ -48,7 +48,7 @@ from datasets import class_balance
 from datasets.arrays import open_split, read_meta
 from evaluation import model_card
 from models.training_step import TrainingModel, deployed
-from training import checkpoints, initial_weights, optimizers, steps
+from training import checkpoints, initial_weights, optimizers, score_metrics
 from training.trainer import Stopped, Training, stopping
 from utils import errors
 from utils.errors import UserError
@@ -81,7 +81,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     network.compile(
         optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
         loss=loss.from_spec(settings.loss, settings.class_weights),
-        weighted_metrics=steps.scores(settings, len(split.classes)),
+        weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
         jit_compile=False,
     )

@@ -18,11 +18,6 @@ from models.training_step import TrainingModel, deployed, descend
 from training import optimizers, schedules, score_metrics
 
 
-def scores(settings, classes):
-    """New Keras metrics of the logged scores of metrics.SCORES, at the threshold of the settings."""
-    return score_metrics.build(classes, settings.threshold)
-
-
 class Loop:
     """Training steps, and validation.
 
@@ -46,10 +41,10 @@ class Loop:
         self.optimizers = network.optimizers if self.special else [network.optimizer]
         self.loss = loss.from_spec(settings.loss, settings.class_weights)
         classes = self.deployed.output_shape[-1]
-        self.training_metrics = [keras.metrics.Mean("loss"), *scores(settings, classes)]
+        self.training_metrics = [keras.metrics.Mean("loss"), *score_metrics.build(classes, settings.threshold)]
         if self.special:
             self.training_metrics = network.metrics
-        self.validation_metrics = [keras.metrics.Mean("loss"), *scores(settings, classes)]
+        self.validation_metrics = [keras.metrics.Mean("loss"), *score_metrics.build(classes, settings.threshold)]
         self.encoder = model.encoder(network, settings.model, settings.options) if settings.freeze_epochs else []
         self.training_pass = batch_norm.training_pass(network, settings.sync_batch_norm)
         self.functions = {}
