@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from imaging import decode
 from utils.arguments import snake_case
 from utils.errors import UserError
 
@@ -111,10 +112,10 @@ def main(argv=None):
     args = parser.parse_args(snake_case(argv))
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.images:
-        bgr = cv2.imread(str(path))
-        if bgr is None:
-            sys.exit(f"error: {path} is no image that can be read")
-        image = np.ascontiguousarray(bgr[..., ::-1])
+        try:
+            image, _ = decode.decode_at_least(path.read_bytes(), None)
+        except (OSError, UserError) as error:
+            sys.exit(f"error: {path} is no image that can be read ({error})")
         found = cv2.cvtColor(find(image), cv2.COLOR_GRAY2RGB)
         cv2.imwrite(str(args.out / f"{path.stem}.png"), np.hstack([image, found, remove(image)])[..., ::-1])
 
