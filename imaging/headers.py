@@ -75,8 +75,9 @@ def upright_size(data: bytes) -> Size:
 
 def orientation(data: bytes) -> int:
     """The EXIF orientation of a picture, 1 to 8; 1, which is upright, where there is none."""
-    if not is_tiff(data) and not any(mark in data for mark in _MARKS):  # nearly all; Pillow would decode a PNG whole
-        return 1
+    end = data.find(b"\xff\xda") if is_jpeg(data) else len(data)  # of a JPEG's header
+    if not is_tiff(data) and all(data.find(mark, 0, end) < 0 for mark in _MARKS):  # nearly all
+        return 1  # without Pillow, which would decode a PNG for it
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "TIFF")) as picture:
             found = picture.getexif().get(ORIENTATION, 1)
