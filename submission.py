@@ -32,7 +32,7 @@ from tqdm import tqdm
 from datasets.arrays import open_split
 from datasets.isic2018 import ATTRIBUTES, CLASSES
 from datasets.preparation import archives, load_pairs
-from imaging import decode, mask_files
+from imaging import headers, mask_files
 from inference import arguments
 from utils import errors
 from utils.arguments import snake_case
@@ -70,7 +70,7 @@ def image_sizes(source):
     files = opened(source.parent, source.stem if source.suffix == ".zip" else source.name)
     if not files:
         raise FileNotFoundError(f"{source}: no images there; name the folder or zip archive of the original images")
-    sizes = in_order(lambda file: load_pairs.read(file, decode.header_size), files)
+    sizes = in_order(lambda file: load_pairs.read(file, headers.upright_size), files)
     bar = tqdm(sizes, total=len(files), unit="image", desc="sizes", disable=None)
     return {file.stem: size for file, size in zip(files, bar, strict=True)}
 
@@ -110,7 +110,7 @@ def mask_problem(archive, entry, size):
         return f"{entry.file_size:,} bytes, no mask has so many"
     try:
         data = archive.read(entry)
-        found = decode.header_size(data)
+        found = headers.stored_size(data)
     except UserError as error:
         return str(error)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -16,7 +16,8 @@ the same split; --folds 5 --fold 2 makes the second of five folds the test image
 Near-duplicates across given splits are listed; --drop_leaks leaves them out of training.
 
 Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index_classes nail,hair for
-one mask file with the values 1 and 2. Own test images need no masks.
+one mask file with the values 1 and 2. --mask_values 1 --ignore 255 for masks that are not black and white. Own test
+images need no masks.
 
 --records writes a TensorFlow Dataset below ROOT: `tfds.load("ham10000_segmentation", data_dir=ROOT)` after `import
 datasets.tfds_builders`, or `python train.py --data tfds:ROOT/ham10000_segmentation@192x256`, which reads as it goes.
@@ -28,6 +29,7 @@ from datasets import folder
 from datasets.preparation.command_line import add_arguments, draw, fetched, run
 from datasets.preparation.splits import FOLDS, Division
 from datasets.registry import TABLE
+from imaging.masks import Labels
 from utils import errors
 from utils.arguments import names, positive, snake_case
 
@@ -39,6 +41,14 @@ def listing() -> str:
         rows.append((name, " + ".join(map(str, one.counts.values())) or "any", one.download, one.terms, one.title))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def values(text: str) -> tuple[int, ...]:
+    """(1, 2) from "1,2". ArgumentTypeError: not whole numbers from 0 to 255."""
+    found = text.split(",")
+    if not all(value.strip().isdecimal() and int(value) <= 255 for value in found):
+        raise argparse.ArgumentTypeError(f"'{text}': expected whole numbers from 0 to 255 with commas between")
+    return tuple(map(int, found))
 
 
 def parse_arguments(argv):
@@ -55,6 +65,8 @@ def parse_arguments(argv):
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
     classes.add_argument("--index_classes", type=names, default=[], help="own data: values of the one mask file")
+    parser.add_argument("--mask_values", type=values, default=(), help="own data: values of a mask that are lesion")
+    parser.add_argument("--ignore", type=values, default=(), help="own data: unsure values, which become background")
     parser.add_argument("--count", type=positive, default=300, help="phantoms to train on (default 300)")
     parser.add_argument("--records", action="store_true", help="TensorFlow Dataset records in place of arrays")
     args = parser.parse_args(snake_case(argv))
@@ -66,6 +78,8 @@ def parse_arguments(argv):
     folds = args.folds or FOLDS
     if folds < 3 or args.fold > folds:
         parser.error(f"--fold {args.fold} of --folds {folds}: expected a fold from 1 on, of at least 3")
+    if args.index_classes and args.mask_values:
+        parser.error("--index_classes says itself what the values are; of --mask_values and it expected one")
     if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
         parser.error("--records writes one data set as it is, without --combine, --drop_leaks and --on_error skip")
     args.root = args.root or f"dataset_{'_'.join(chosen)}"
@@ -77,7 +91,7 @@ def main(argv=None):
     if not chosen:
         print(listing())
         return
-    own = folder.declaration(args.classes, args.index_classes)
+    own = folder.declaration(args.classes, args.index_classes, Labels(args.mask_values, args.ignore))
     declarations = [own if name == "folder" else TABLE[name] for name in chosen]
     if "synthetic" in [one.name for one in declarations]:
         draw(args.count, args)

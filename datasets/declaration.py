@@ -6,6 +6,8 @@ know (terms, citation). preparation/find_pairs.py finds the pairs by it.
 
 from dataclasses import dataclass
 
+from imaging.masks import USUAL, Labels
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -49,6 +51,7 @@ class Declaration:
     mask_suffixes: class name -> regular expression of what a mask's stem has after its image's stem.
     archives: those that --download fetches; empty if they are to be had by hand only, from the homepage.
     index_classes: names of the classes where one mask file holds all, the first as value 1, the second as 2 …
+    labels: what the values of mask files mean, where that is not the usual.
     lesion_table: (file, column of image ids, column of lesion ids) of a table beside the folders or archives, if the
     set has one; it keeps the images of a lesion together. `file` may have wildcards.
     """
@@ -65,6 +68,7 @@ class Declaration:
     homepage: str
     archives: tuple[Archive, ...] = ()
     index_classes: tuple[str, ...] = ()
+    labels: Labels = USUAL
     lesion_table: tuple[str, str, str] | None = None
 
     @property

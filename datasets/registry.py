@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from datasets import folder
 from datasets.declaration import Declaration
+from imaging.masks import Labels
 from utils.errors import UserError
 
 NAMES = (
@@ -27,14 +28,22 @@ NAMES = (
 TABLE: dict[str, Declaration] = {name: importlib.import_module(f"datasets.{name}").DATASET for name in NAMES}
 
 
-def declared(dataset: str, task: int, classes: Sequence[str] = (), index: bool = False) -> Declaration:
+def declared(
+    dataset: str,
+    task: int,
+    classes: Sequence[str] = (),
+    index: bool = False,
+    mask_values: Sequence[int] = (),
+    ignore: Sequence[int] = (),
+) -> Declaration:
     """The declaration of prepared arrays, by what their meta.json holds on them.
 
-    classes, index: of own data (dataset "folder"); index: whether a mask file holds the numbers of the classes.
-    UserError: this version has no such data set.
+    The others are of own data (dataset "folder"). index: whether a mask file holds the numbers of the classes.
+    mask_values, ignore: the `Labels` of its masks. UserError: this version has no such data set.
     """
     if dataset == "folder":
-        return folder.declaration(index_classes=classes) if index else folder.declaration(classes)
+        labels = Labels(tuple(mask_values), tuple(ignore))
+        return folder.declaration((), classes, labels) if index else folder.declaration(classes, labels=labels)
     for one in TABLE.values():
         if (one.name, one.task) == (dataset, task):
             return one

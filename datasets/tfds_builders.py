@@ -24,7 +24,7 @@ from datasets.preparation import download, load_pairs
 from datasets.preparation.find_pairs import Listing, check, find_anywhere, fingerprint
 from datasets.preparation.splits import Division, divide
 from datasets.registry import TABLE
-from imaging import decode, mask_files
+from imaging import headers, mask_files
 from utils.threads import in_order
 
 SIZE = (192, 256)  # height, width at which images are compared to divide a set
@@ -99,7 +99,7 @@ def _encoded(pair, size):
     """Bytes of the picture that every reader understands: the file's own, or a PNG made of it."""
     data = pair.image.read()
     with Image.open(io.BytesIO(data)) as picture:
-        if picture.format == "JPEG" and picture.mode in ("L", "RGB") and decode.orientation(data) == 1:
+        if picture.format == "JPEG" and picture.mode in ("L", "RGB") and headers.orientation(data) == 1:
             return io.BytesIO(data)
     rgb, _, _ = load_pairs.load_image(pair, size)
     return io.BytesIO(mask_files.png(rgb))

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.split import RECORDS, Split
-from imaging import decode
+from imaging import decode, headers, masks
 from utils.errors import UserError
 from utils.files import replacing, require_file_names
 from utils.threads import pool
@@ -130,7 +130,7 @@ def _index(path, shards):
         for shard, file in enumerate(shards):
             for offset, length, data in _scan(file):
                 fields = _fields(data)
-                rows.append([_bytes(fields["id"]).decode(), *decode.header_size(_bytes(fields["image"]))])
+                rows.append([_bytes(fields["id"]).decode(), *headers.stored_size(_bytes(fields["image"]))])
                 rows[-1] += [shard, offset, length]
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
@@ -171,4 +171,4 @@ def _mask(fields):
 
 def _shrunk(mask, size):
     """uint8 (H, W, classes) of {0, 1}."""
-    return np.stack([decode.shrink(channel * np.uint8(255), size) for channel in np.moveaxis(mask, -1, 0)], axis=-1)
+    return np.stack([masks.shrink(channel * np.uint8(255), size) for channel in np.moveaxis(mask, -1, 0)], axis=-1)

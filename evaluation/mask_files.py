@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from datasets.isic2018 import ATTRIBUTES, CLASSES
 from evaluation import score_split
-from imaging import decode
+from imaging import masks as decoded_masks
 from imaging.files import is_litter
+from imaging.headers import SUFFIXES
 from utils.errors import UserError
 from utils.threads import in_order
 
@@ -51,7 +52,7 @@ def _by_id(folder, task):
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; name the folder of the mask files")
     inside = (path for path in Path(folder).iterdir() if not is_litter(path.name))
-    for path in sorted(path for path in inside if path.suffix.lower() in decode.SUFFIXES):
+    for path in sorted(path for path in inside if path.suffix.lower() in SUFFIXES):
         match = re.fullmatch(NAMES[task], path.stem, re.IGNORECASE)
         if match:
             group = files.setdefault(match["id"], {})
@@ -74,8 +75,7 @@ def read(paths: list[Path]) -> np.ndarray:
     channels = []
     for path in paths:
         try:
-            data = path.read_bytes()
-            channels.append(decode.mask(data, decode.header_size(data), None)[0])
+            channels.append(decoded_masks.mask(path.read_bytes(), None, None)[0])
         except UserError as problem:
             raise UserError(f"{path}: {problem}") from None
     if len({channel.shape for channel in channels}) > 1:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from imaging import decode
+from imaging.headers import SUFFIXES
 from utils.errors import UserError
 
 LITTER = {"@eadir", "__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"}  # of file browsers and storage systems
@@ -54,7 +55,7 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
 def _find(pattern):
     if pattern.is_dir():
         inside = (path for path in pattern.iterdir() if not is_litter(path.name))
-        return sorted(path for path in inside if path.suffix.lower() in decode.SUFFIXES)
+        return sorted(path for path in inside if path.suffix.lower() in SUFFIXES)
     if pattern.exists():
         return [pattern]
     found = [Path(name) for name in sorted(glob.glob(str(pattern)))]

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from imaging import mask_files
+from imaging import decode, mask_files
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
@@ -112,10 +112,10 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=Path("cleaned"), help="folder to write into")
     args = parser.parse_args(snake_case(argv))
     for path in args.images:
-        bgr = cv2.imread(str(path))
-        if bgr is None:
-            raise UserError(f"{path} is no image that can be read")
-        image = np.ascontiguousarray(bgr[..., ::-1])
+        try:
+            image, _ = decode.decode_at_least(path.read_bytes(), None)
+        except UserError as error:
+            raise UserError(f"{path} is no image that can be read ({error})") from None
         found = cv2.cvtColor(find(image), cv2.COLOR_GRAY2RGB)
         mask_files.write_png(args.out / f"{path.stem}.png", np.hstack([image, found, remove(image)]))
 

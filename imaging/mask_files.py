@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from imaging import masks as decoded_masks
+from utils.errors import UserError
 from utils.files import replacing
 
 
@@ -48,8 +50,10 @@ def read_masks(folder, identifier, classes, size=None):
     masks = []
     for k in range(len(classes)):
         path = Path(folder) / mask_name(identifier, classes, k)
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
-        if mask is None:
-            raise FileNotFoundError(f"{path}: no readable mask; python evaluate.py --run {Path(folder).name} writes it")
+        try:
+            mask = decoded_masks.mask(path.read_bytes(), None, None)[0] * np.uint8(255)
+        except (FileNotFoundError, UserError) as error:
+            remedy = f"python evaluate.py --run {Path(folder).name} writes it"
+            raise FileNotFoundError(f"{path}: no readable mask ({error}); {remedy}") from None
         masks.append((mask if size is None else cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)) > 127)
     return np.stack(masks, axis=-1)  # (H, W, classes)

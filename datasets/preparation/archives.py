@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from imaging.decode import SUFFIXES
 from imaging.files import is_litter, walk
+from imaging.headers import SUFFIXES
 from utils.errors import UserError
 
 MAX_BYTES = 500_000_000  # of one picture file; an archive entry may claim any size

@@ -21,6 +21,7 @@ from datasets.declaration import Declaration, Part
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
 from imaging.files import is_litter
+from imaging.masks import USUAL, Labels
 from utils.errors import UserError
 
 SHOWN = 20  # of the bad files in an error, or in the summary of a split
@@ -30,13 +31,15 @@ SHOWN = 20  # of the bad files in an error, or in the summary of a split
 class Pair:
     """An image and its masks: for each class the files whose union is its mask; None in a split without masks.
 
-    index_classes: if not 0, the only file of `masks` holds so many classes (decode.index_mask).
+    index_classes: if not 0, the only file of `masks` holds so many classes (masks.index_mask). labels: what the values
+    of mask files mean.
     """
 
     id: str
     image: File
     masks: tuple[tuple[File, ...], ...] | None
     index_classes: int = 0
+    labels: Labels = USUAL
 
 
 # === One data set ===
@@ -68,6 +71,7 @@ class Listing:
         self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(source).resolve())}
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
+            self.origin |= {"mask_values": declaration.labels.lesion, "ignore": declaration.labels.ignore}
 
 
 def find_anywhere(declaration: Declaration, source: str | Path) -> Listing:
@@ -179,7 +183,7 @@ def _match(images, masks, declaration, where):
             names = ", ".join(f"{image.stem}{_readable(suffix)}.png" for suffix in missing)
             problems.append(f"{image.label}: image without mask, no {names} in {where}; add it or remove the image")
         else:
-            pairs.append(Pair(image.stem, image, tuple(files), len(declaration.index_classes)))
+            pairs.append(Pair(image.stem, image, tuple(files), len(declaration.index_classes), declaration.labels))
     for (stem, _), files in masks_of.items():
         if stem not in stems:
             problems.append(f"{files[0].label}: mask without image, no image {stem}; add it or remove the mask")

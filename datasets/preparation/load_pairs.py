@@ -9,7 +9,8 @@ from tqdm import tqdm
 from datasets.preparation.archives import File
 from datasets.preparation.find_pairs import Pair
 from datasets.preparation.near_duplicates import fingerprint
-from imaging import decode
+from imaging import decode, headers
+from imaging import masks as mask_decoding
 from utils.errors import UserError
 from utils.threads import in_order
 
@@ -43,10 +44,10 @@ def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int
     """
 
     def work(data):
-        turn = decode.orientation(data)
+        turn = headers.orientation(data)
         upright = turn != 1
         if turn >= 5 and pair.masks:  # height and width are swapped
-            upright = read(pair.masks[0][0], decode.header_size) == decode.header_size(data)[::-1]
+            upright = read(pair.masks[0][0], headers.upright_size) == headers.upright_size(data)
         return *decode.image(data, size, upright), upright
 
     return read(pair.image, work)
@@ -58,11 +59,13 @@ def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int]
     size: (H, W) of the masks, None for their own. source: the size they must have in their files, None for any.
     """
     if pair.index_classes:
-        return read(pair.masks[0][0], decode.index_mask, size, source, pair.index_classes), False
+        values = pair.index_classes, pair.labels.ignore
+        return read(pair.masks[0][0], mask_decoding.index_mask, size, source, *values), False
     channels = []
     anti_aliased = False
     for group in pair.masks:
-        masks, flags = zip(*(read(file, decode.mask, size, source) for file in group), strict=True)
+        found = [read(file, mask_decoding.mask, size, source, pair.labels) for file in group]
+        masks, flags = zip(*found, strict=True)
         channels.append(np.maximum.reduce(masks))  # several files: their union
         anti_aliased |= any(flags)
     return np.stack(channels, axis=-1), anti_aliased
