@@ -27,6 +27,17 @@ def unreadable(path, remedy):
 
 
 @contextlib.contextmanager
+def naming(path):
+    """Around the writing of a file: an OSError that names none, such as that of a full disk, gets the name of this."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno is not None and problem.filename is None:
+            problem.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def in_one_line(interrupted="interrupted"):
     """Show a UserError, and what the operating system refuses (OSError), in one line and exit with status 1.
 
