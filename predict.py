@@ -37,6 +37,7 @@ import contextlib
 import itertools
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -89,9 +90,14 @@ def rounded(value):
 # === All images ===
 
 
+def find_images(patterns: Iterable[str | Path], out: Path) -> dict[Path, str]:
+    """As imaging.files.find_images, {path: name}, without what these programs wrote."""
+    return files.find_images(patterns, skip=lambda folder: output_folder.is_own(folder, out))
+
+
 def predict(
     predictor: Predictor,
-    images: dict[Path, str],
+    images: Iterable[str | Path],
     out: Path,
     overlays: bool = False,
     probability_maps: bool = False,
@@ -99,9 +105,12 @@ def predict(
 ) -> dict[Path, str]:
     """Predict image files into the folder `out`. Returns the files that could not be read: {path: message}.
 
-    images: {path: name}, as imaging.files.find_images gives them. batch_size: images at a time, None for the run's.
-    UserError: the folder holds predictions of something else, or the images. FileExistsError: another process has it.
+    images: {path: name} as `find_images` gives it, or what it takes: paths, folders, patterns. batch_size: images at a
+    time, None for the run's. UserError: the folder holds predictions of something else, or the images.
+    FileExistsError: another process writes to it.
     """
+    if not isinstance(images, dict):
+        images = find_images(images, out)
     output_folder.require_apart(images, out)
     with locked(out, f"{out}/ is being written by another process right now; choose another --out, or wait for it"):
         return _predict(predictor, images, out, overlays, probability_maps, batch_size or predictor.settings.batch_size)
@@ -163,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     given = parser().parse_args(snake_case(argv))
     predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
     out = given.out or Path("predictions") / f"{predictor.name}_images"
-    images = files.find_images(given.images, skip=lambda folder: output_folder.is_own(folder, out))
+    images = find_images(given.images, out)
     bad = predict(predictor, images, out, given.overlays, given.probabilities, given.batch_size)
     print(f"{len(images) - len(bad)} of {len(images)} images: {out}/, table {out}/predictions.csv")
     if bad:
