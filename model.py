@@ -271,6 +271,7 @@ def import_weights(argv):
     print(f"{taken} tensors of {args.weights} -> {args.out} ({args.model})")
 
 
+@errors.in_one_line()
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["import"]:

@@ -17,9 +17,11 @@ import predict
 import runs
 from datasets.isic2018 import ATTRIBUTES
 from imaging import palette
+from inference import output_folder
 from inference import predictor as inference
 from predict import load_predictor as load
 from runs import BEST
+from utils.files import locked
 
 SIZE = (12, 16)
 
@@ -89,7 +91,7 @@ def test_masks_have_the_size_of_their_images():
     assert overlap(masks["a"] > 0, picture()[..., 0] > 0) > 0.85
     assert overlap(masks["b"] > 0, picture(333, 501, 100, 400, 50, 300)[..., 0] > 0) > 0.9
     assert sorted(os.listdir("predictions/tiny_images")) == sorted(
-        ["run.json", "predictions.csv", *(f"{name}_segmentation.png" for name in "abc")]
+        [".lock", "run.json", "predictions.csv", *(f"{name}_segmentation.png" for name in "abc")]
     )
 
 
@@ -101,7 +103,7 @@ def test_the_table_measures_the_mask():
     first, second = rows_of("out")
     mask = cv2.imread("out/a_segmentation.png", cv2.IMREAD_UNCHANGED) > 0
     rows, columns = np.nonzero(mask)
-    assert list(first) == predict.COLUMNS
+    assert list(first) == output_folder.COLUMNS
     assert (first["image"], first["class"], first["height"], first["width"]) == ("a.png", "lesion", "120", "160")
     assert int(first["area"]) == mask.sum()
     assert float(first["area_percent"]) == pytest.approx(100 * mask.mean(), abs=1e-4)
@@ -168,29 +170,30 @@ def test_bad_files_are_named_and_skipped(capsys):
     assert len(list(Path("predictions/tiny_images").glob("*_segmentation.png"))) == 4
 
 
-def test_goes_on_after_an_interruption(monkeypatch):
+def test_goes_on_after_an_interruption(monkeypatch, capsys):
     save_run()
     for i in range(8):
         save(f"in/{i}.png", picture())
     finish = predict.finish
 
-    def interrupted(predictor, path, *others):
-        if path.name == "5.png":
+    def interrupted(predictor, item, *others):
+        if item[0].name == "5.png":
             raise KeyboardInterrupt
-        return finish(predictor, path, *others)
+        return finish(predictor, item, *others)
 
     monkeypatch.setattr(predict, "finish", interrupted)
-    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
+    with pytest.raises(SystemExit) as caught:
         predict.main(["in"])
+    assert caught.value.code == 130 and "interrupted; the same command goes on" in capsys.readouterr().err
     with open("predictions/tiny_images/predictions.csv", "a") as file:
         file.write("in/5.png,lesion,12")  # half a row
     Path("predictions/tiny_images/0_segmentation.png").unlink()
 
     done = []
 
-    def noted(predictor, path, *others):
-        done.append(path.name)
-        return finish(predictor, path, *others)
+    def noted(predictor, item, *others):
+        done.append(item[0].name)
+        return finish(predictor, item, *others)
 
     monkeypatch.setattr(predict, "finish", noted)
     predict.main(["in"])
@@ -201,6 +204,118 @@ def test_goes_on_after_an_interruption(monkeypatch):
     assert done == []
     predict.main(["in", "--overlays"])  # more files are wanted: all again
     assert len(done) == 8 and len(rows_of()) == 8
+
+
+def mask(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def test_a_replaced_photograph_is_predicted_anew():
+    save_run()
+    save("in/a.png", picture())
+    save("in/b.png", picture())
+    out = Path("predictions/tiny_images")
+    predict.main(["in", "--overlays"])
+    kept = (out / "b_segmentation.png").stat().st_mtime_ns
+    save("in/a.png", picture(60, 90, 0, 90, 0, 60))
+    predict.main(["in"])
+    assert mask(out / "a_segmentation.png").shape == (60, 90) and mask(out / "a_segmentation.png").all()
+    assert not (out / "a_overlay.png").exists()  # of the photograph that is gone
+    assert (out / "b_segmentation.png").stat().st_mtime_ns == kept and (out / "b_overlay.png").exists()
+    Path("in/a.png").write_text("text")
+    with pytest.raises(SystemExit, match=r"1 skipped\n  in/a\.png: not an image"):
+        predict.main(["in"])
+    assert not (out / "a_segmentation.png").exists() and [row["image"] for row in rows_of()] == ["in/b.png"]
+
+
+def test_what_was_cut_off_is_predicted_anew():
+    save_run()
+    for name in "abc":
+        save(f"in/{name}.png", picture())
+    out = Path("predictions/tiny_images")
+    predict.main(["in"])
+    whole = (out / "predictions.csv").read_text()
+    (out / "a_segmentation.png").write_bytes(b"")
+    (out / "b_segmentation.png").write_bytes((out / "b_segmentation.png").read_bytes()[:-20])
+    for cut in (1, 3):
+        (out / "predictions.csv").write_text(whole[:-cut])  # the last number, or its end mark
+        predict.main(["in"])
+        assert sorted((out / "predictions.csv").read_text().splitlines()) == sorted(whole.splitlines())
+        assert all(mask(out / f"{name}_segmentation.png") is not None for name in "abc")
+
+
+def test_a_second_process_is_refused():
+    save_run()
+    save("a.png", picture())
+    with locked("out", "ours"), pytest.raises(SystemExit, match="error: out/ is being written by another process"):
+        predict.main(["a.png", "--out", "out"])
+    predict.main(["a.png", "--out", "out"])
+    assert len(rows_of("out")) == 1
+
+
+def test_own_outputs_are_no_inputs():
+    save_run()
+    save("in/a.png", picture())
+    save("in/more/b.png", picture())
+    for _ in range(2):
+        predict.main(["in", "--out", "in/masks"])
+        predict.main(["in", "--out", "in/more/other"])
+        predict.main(["."])
+    assert sorted(path.as_posix() for path in Path().rglob("*_segmentation.png")) == [
+        "in/masks/a_segmentation.png",
+        "in/masks/more/b_segmentation.png",
+        "in/more/other/a_segmentation.png",
+        "in/more/other/more/b_segmentation.png",
+        "predictions/tiny_images/in/a_segmentation.png",
+        "predictions/tiny_images/in/more/b_segmentation.png",
+    ]
+    with pytest.raises(SystemExit, match=r"error: --out in is the folder of in/a\.png"):
+        predict.main(["in", "--out", "in"])
+
+
+def test_equal_names_of_several_folders():
+    save_run()
+    for name in ("one/p1/a.png", "one/p2/a.png", "two/p1/a.png", "two/b.png", "two/b.jpg"):
+        save(name, picture())
+    predict.main(["one", "two", "--out", "out"])
+    assert [row["mask"] for row in rows_of("out")] == [
+        "one/p1/a_segmentation.png",
+        "p2/a_segmentation.png",
+        "b.jpg_segmentation.png",
+        "b.png_segmentation.png",
+        "two/p1/a_segmentation.png",
+    ]
+    assert all((Path("out") / row["mask"]).is_file() for row in rows_of("out"))
+
+
+@pytest.mark.parametrize("classes", [1, 5])
+def test_a_name_that_can_be_read_is_a_name_that_works(classes, capsys):
+    save_run(classes=classes)
+    odd = [b"L\xe4sion_1.png", b"l" * 240 + b".png", "é".encode() * 120 + b".png", b"l" * 239 + b"m.png", b"a\nb.png"]
+    data = save("a.png", picture()).read_bytes()
+    Path("in").mkdir()
+    for name in odd:
+        Path("in", os.fsdecode(name)).write_bytes(data)
+    Path("in", os.fsdecode(b"b\xe4d.png")).write_text("text")
+    for _ in range(2):
+        with pytest.raises(SystemExit, match=r"error: 1 skipped\n  in/b\\xe4d\.png: not an image") as caught:
+            predict.main(["in", "--out", "out", "--overlays", "--probabilities"])
+        assert caught.value.code.encode()
+        assert "5 of 6 images" in capsys.readouterr().out
+        assert len(rows_of("out")) == 5 * classes
+        assert len(list(Path("out").glob("*.png"))) == 3 * 5 * classes
+    assert any(row["image"] == "in/L\\xe4sion_1.png" for row in rows_of("out"))
+
+
+def test_what_is_no_image_leaves_the_table_alone():
+    save_run()
+    save("a.png", picture())
+    Path("README.md").write_text("text")
+    predict.main(["a.png", "--out", "out"])
+    before = Path("out/predictions.csv").stat()
+    with pytest.raises(SystemExit, match=r"1 skipped\n  README\.md: not an image"):
+        predict.main(["README.md", "--out", "out"])
+    assert Path("out/predictions.csv").stat() == before
 
 
 def test_images_of_two_folders_in_one():
@@ -368,7 +483,8 @@ def test_as_a_library():
         (["gone.png"], "error: gone.png: no image there"),
         (["empty"], "error: empty: no image there"),
         (["x/*.jpg"], r"error: x/\*.jpg: no image there"),
-        (["a/p.png", "b/p.jpg"], "error: a/p.png and b/p.jpg would get masks of one name"),
+        (["a/p.png", "--out", "a"], "error: --out a is the folder of a/p.png: choose another one, such as a/masks"),
+        (["pipe"], "error: pipe: no image there"),
         (["a", "--run", "other"], "error: no run 'other' in checkpoint_best/; there are: tiny"),
         (["a", "--threshold", "5"], "error: threshold is 5.0, expected 0 to 1"),
     ],
@@ -378,6 +494,7 @@ def test_errors_in_one_line(arguments, message):
     save("a/p.png", picture())
     save("b/p.jpg", picture())
     Path("empty").mkdir()
+    os.mkfifo("pipe")
     with pytest.raises(SystemExit, match=message) as caught:
         predict.main(arguments)
     assert "\n" not in caught.value.code

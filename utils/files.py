@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import psutil
 
 from utils import errors
@@ -39,11 +40,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with errors.naming(path):
+            yield temporary
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path, message: str) -> Iterator[None]:
+    """Hold a folder, which is made when it is missing, against other processes; FileExistsError(message): one has it.
+
+    The lock, a file `.lock` in it, is the operating system's and ends with the process.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise FileExistsError(message) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: str | Path) -> None:
@@ -81,6 +102,11 @@ def read_json(path, remedy):
         if not isinstance(content, dict):
             raise TypeError(f"expected an object of names and values, found {type(content).__name__}")
     return content
+
+
+def readable(path: str | Path) -> str:
+    r"""A path as text that can be written in UTF-8: bytes of a name that are none become `\\xe4`."""
+    return Path(path).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def require_file_names(names, source):

@@ -22,7 +22,7 @@ def save(path, image):
 def test_patterns_and_folders_name_each_file_once():
     for name in ("in/b.png", "in/a.JPG", "in/c.png"):
         save(name, np.zeros((4, 4, 3), np.uint8))
-    assert files.find_images(["in/*.png", "in"]) == [Path("in/b.png"), Path("in/c.png"), Path("in/a.JPG")]
+    assert list(files.find_images(["in/*.png", "in"])) == [Path("in/b.png"), Path("in/c.png"), Path("in/a.JPG")]
 
 
 @pytest.mark.parametrize(("side", "expected"), [(100, (125, 188)), (126, (250, 375)), (600, (1000, 1500))])
@@ -48,10 +48,29 @@ def test_what_is_no_picture_is_told(data):
 def test_litter_is_no_image():
     for name in ("a", "._a", ".hidden", "@eaDir/b", ".ipynb_checkpoints/a-checkpoint", "more/c"):
         save(f"in/{name}.png", np.zeros((4, 4, 3), np.uint8))
-    assert files.find_images(["in"]) == files.find_images(["in/*.png"]) == [Path("in/a.png")]
-    assert files.find_images(["in/*/*.png"]) == [Path("in/more/c.png")]
-    assert files.find_images(["in/@eaDir/*.png"]) == [Path("in/@eaDir/b.png")]  # asked for by name
+    assert files.find_images(["in"]) == {Path("in/a.png"): "a", Path("in/more/c.png"): "more/c"}
+    assert files.find_images(["in/*.png"]) == {Path("in/a.png"): "a"}
+    assert files.find_images(["in/*/*.png"]) == {Path("in/more/c.png"): "c"}
+    assert files.find_images(["in/@eaDir/*.png"]) == {Path("in/@eaDir/b.png"): "b"}  # asked for by name
     assert files.walk("in") == [Path("in/a.png"), Path("in/more/c.png")]
+
+
+def test_images_of_one_name_are_told_apart():
+    for name in ("x/one/a.png", "y/one/a.png", "y/one/a.jpg", "one/a.png", "b.png"):
+        save(name, np.zeros((4, 4, 3), np.uint8))
+    found = files.find_images(["x", "y/one", "y", "one/a.png", "b.png", Path("b.png").absolute()])
+    assert {path.as_posix(): name for path, name in found.items()} == {
+        "x/one/a.png": "one/a",
+        "y/one/a.jpg": "a.jpg",
+        "y/one/a.png": "a.png",
+        "one/a.png": "a",
+        "b.png": "b",
+    }
+    found = files.find_images(["x/one/a.png", "one/a.png"])
+    assert list(found.values()) == ["x/one/a", f"{Path.cwd().name}/one/a"]
+    Path("y/c.png").write_bytes(Path("b.png").read_bytes())
+    only = files.find_images(["x", "y"], skip=lambda folder: folder == Path("y/one"))
+    assert only == {Path("x/one/a.png"): "one/a", Path("y/c.png"): "c"}
 
 
 def test_links_are_followed_and_circles_end():

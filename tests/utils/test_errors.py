@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +26,45 @@ def test_what_names_its_file_itself_passes_as_it_is(problem):
     with pytest.raises(type(problem)) as caught, errors.unreadable("run.json", "copy it again"):
         raise problem
     assert caught.value is problem
+
+
+SCRIPT = """
+import os, signal, sys
+from utils import errors
+
+@errors.in_one_line("stopped, all is well")
+def main():
+    {work}
+
+main()
+"""
+
+
+def run(work, **environment):
+    command = [sys.executable, "-c", SCRIPT.format(work=work)]
+    return subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONPATH": ".", **environment})
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGHUP", 129)])
+def test_ctrl_c_and_a_closed_terminal_show_one_line(name, status):
+    done = run(f"os.kill(os.getpid(), signal.{name}); signal.pause()")
+    assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"stopped, all is well\n")
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    done = run("os.kill(os.getpid(), signal.SIGHUP); print('on')")
+    assert done.returncode == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does, for what it starts
+    try:
+        done = run("os.kill(os.getpid(), signal.SIGHUP); print('on')")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (done.returncode, done.stdout) == (0, b"on\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_text_can_be_printed(encoding):
+    done = run("print('0.80\\u20130.84 L\\udce4sion'); sys.exit('\\u2013')", PYTHONIOENCODING=encoding)
+    dash = "–" if encoding == "utf-8" else "\\u2013"
+    assert done.returncode == 1 and done.stdout.decode() == f"0.80{dash}0.84 L\\udce4sion\n"
+    assert done.stderr.decode() == f"{dash}\n"

@@ -1,5 +1,6 @@
 """Atomic file replacement."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import runs
 from utils import files
-from utils.files import remove_leftovers, replacing
+from utils.files import locked, remove_leftovers, replacing
 
 
 def test_replacing_keeps_the_old_file_after_an_error(tmp_path):
@@ -69,3 +70,15 @@ def test_facts_of_a_run_are_added_to(tmp_path):
     runs.note(tmp_path, classes=["lesion"], thresholds={"lesion": 0.5})
     runs.note(tmp_path, thresholds={"lesion": 0.4})
     assert runs.facts(tmp_path) == {"classes": ["lesion"], "thresholds": {"lesion": 0.4}}
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.txt'"), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_locked_folder_is_refused(tmp_path):
+    new = tmp_path / "new"
+    for _ in range(2):
+        with locked(new, "ours"), pytest.raises(FileExistsError, match="busy"), locked(new, "busy"):
+            pass

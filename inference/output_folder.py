@@ -1,0 +1,187 @@
+"""The folder that predict.py writes to: names of its files, their table, what an earlier call left, and its owner.
+
+A folder holds the predictions of one run, made in one way (run.json), by one process at a time. An image is done when
+all its files are there and its rows in the table are of this very file: of its size in bytes and time of change.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from imaging import mask_files, mask_shape
+from inference.predictor import Predictor
+from utils import errors
+from utils.errors import UserError
+from utils.files import read_json, readable, replacing
+
+COLUMNS = ["image", "class", "height", "width", *mask_shape.COLUMNS, "mask", "file_bytes", "file_modified"]
+ADDED = 3  # columns at the end, which tables of former versions lack
+KINDS = ("mask", "overlay", "probability")
+LONGEST = 255  # bytes of a file's name, on all usual file systems
+OWN = ("checkpoint", "checkpoint_best", "output", "predictions")  # folders that our programs write to
+REMEDY = "choose another --out, or delete the folder"
+
+
+# === Names ===
+
+
+def is_own(folder: Path, out: Path) -> bool:
+    """Whether a folder was made by our programs, `out` among them: what lies in it is no image to be predicted."""
+    if (folder / "predictions.csv").is_file():
+        return True
+    folder = folder.resolve()
+    return folder == out.resolve() or (folder.parent == Path.cwd() and folder.name in OWN)
+
+
+def require_apart(paths: Iterable[Path], out: Path) -> None:
+    """UserError where images lie in the folder that is written to: masks would be taken for images, or replace some."""
+    place = out.resolve()
+    for path in paths:
+        if path.parent.resolve() == place:
+            raise UserError(f"--out {out} is the folder of {readable(path)}: choose another one, such as {out}/masks")
+
+
+def file_names(name: str, classes: list[str]) -> dict[str, list[str]]:
+    """Files that one image may get, by kind, one a class: {"mask": […], "overlay": […], "probability": […]}.
+
+    name: of the image, as imaging.files.find_images gives it. What is too long for a file is cut, and told apart by a
+    hash.
+    """
+    folder, _, stem = name.rpartition("/")
+    longest = max(len(os.fsencode(each)) for kind in KINDS for each in _endings(classes, kind))
+    encoded = os.fsencode(stem)
+    if len(encoded) + longest > LONGEST:
+        digest = hashlib.sha256(encoded).hexdigest()[:8]
+        stem = encoded[: LONGEST - longest - 9].decode("utf-8", "ignore") + "_" + digest
+    begin = f"{folder}/{stem}" if folder else stem
+    return {kind: [begin + ending for ending in _endings(classes, kind)] for kind in KINDS}
+
+
+def _endings(classes, kind):
+    """How the names of the files of one kind end, one a class."""
+    masks = [mask_files.mask_name("", classes, k) for k in range(len(classes))]
+    if kind == "mask":
+        return masks
+    return [f"_{kind}.png" if len(classes) == 1 else f"{mask.removesuffix('.png')}_{kind}.png" for mask in masks]
+
+
+def version(path: Path) -> list[str]:
+    """Size in bytes and time of change of a file, as the table notes them."""
+    status = path.stat()
+    return [str(status.st_size), str(status.st_mtime_ns)]
+
+
+def _is_written(path):
+    """Whether a PNG file is there to its end."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-8, os.SEEK_END)
+            return file.read(4) == b"IEND"
+    except OSError:
+        return False
+
+
+# === Who writes ===
+
+
+def claim(out: Path, predictor: Predictor) -> None:
+    """Note in run.json what makes the predictions of a folder. UserError: they come from something else."""
+    note = out / "run.json"
+    mine = {
+        "run": predictor.name,
+        "thresholds": dict(zip(predictor.classes, predictor.thresholds, strict=True)),
+        "saved": predictor.file.stat().st_mtime_ns,
+        "tta": predictor.settings.tta,
+        "clean": predictor.settings.clean,
+    }
+    theirs = read_json(note, REMEDY) if note.exists() else mine
+    if theirs != mine:
+        other = [f"{name} {value}" for name, value in theirs.items() if name != "saved" and value != mine.get(name)]
+        made = f"made with {', '.join(other)}" if other else "of an earlier training"
+        raise UserError(f"{out}/ holds predictions {made}; {REMEDY}")
+    with replacing(note) as path:
+        path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+
+
+# === The table ===
+
+
+class Table:
+    """predictions.csv, which grows by the rows of an image at a time; `done` are the images that need no more work.
+
+    names: {image: {kind: files it may get}}, see `file_names`. kinds: of files that are wanted now. Rows of an image
+    that is not done are taken out and, where it has changed, its files too. UserError: the folder holds masks of other
+    images of the same names, or the table cannot be read.
+    """
+
+    def __init__(self, out: Path, names: dict[Path, dict[str, list[str]]], classes: list[str], kinds: Iterable[str]):
+        self._path = out / "predictions.csv"
+        self._file = None
+        text = self._read()
+        rows = _rows(text, self._path)
+        count = Counter(row[0] for row in rows)
+        rows = [row for row in rows if count[row[0]] == len(classes)]
+        images = {readable(path.resolve()): path for path in names}
+        of = [images.get(readable(Path(row[0]).resolve())) for row in rows]
+        masks = {readable(mask): path for path, files in names.items() for mask in files["mask"]}
+        for row, image in zip(rows, of, strict=True):
+            if image is None and row[-ADDED] in masks:
+                raise UserError(
+                    f"{out}/ holds the mask of {row[0]}, that of {readable(masks[row[-ADDED]])} would take its place;"
+                    " choose another --out"
+                )
+        pairs = zip(rows, of, strict=True)
+        current = {image for row, image in pairs if image is not None and row[1 - ADDED :] == version(image)}
+        wanted = {image: [out / name for kind in kinds for name in names[image][kind]] for image in current}
+        self.done = {image for image, files in wanted.items() if all(map(_is_written, files))}
+        for image in names.keys() - current:
+            for name in (name for kind in KINDS for name in names[image][kind]):
+                (out / name).unlink(missing_ok=True)
+        kept = [row for row, image in zip(rows, of, strict=True) if image is None or image in self.done]
+        if text is not None and text != _text([COLUMNS, *kept]):
+            self._write([COLUMNS, *kept])
+
+    def _read(self):
+        if not self._path.exists():
+            return None
+        with errors.unreadable(self._path, REMEDY):
+            return self._path.read_bytes().decode("utf-8")
+
+    def _write(self, rows):
+        with replacing(self._path) as temporary:
+            temporary.write_bytes(_text(rows).encode("utf-8"))
+
+    def add(self, rows):
+        """Append the rows of an image."""
+        if self._file is None:
+            if not self._path.exists():
+                self._write([COLUMNS])
+            self._file = open(self._path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        with errors.naming(self._path):
+            self._file.write(_text(rows))
+            self._file.flush()
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
+
+def _rows(text, path):
+    """The rows of a table, without its head, that are complete: a last line that does not end is not."""
+    if text is None:
+        return []
+    with errors.unreadable(path, REMEDY):
+        rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))[1:]
+    former = [[*row, *[""] * ADDED] for row in rows if len(row) == len(COLUMNS) - ADDED]
+    return former + [row for row in rows if len(row) == len(COLUMNS)]
+
+
+def _text(rows):
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
