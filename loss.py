@@ -118,7 +118,8 @@ class WBCE(_Loss):
     """Cross-entropy with weighted positives, mean over pixels of -[w y log p + (1 - y) log(1 - p)] (AS-Net,
     doi 10.1016/j.eswa.2022.117112; w = 2.5). `weight`: one number, or a list with one per class."""
 
-    parameters, per_class = ("weight",), "weight"
+    parameters = ("weight",)
+    per_class = "weight"
 
     def __init__(self, weight=2.5, **kwargs):
         super().__init__(**kwargs)
@@ -218,7 +219,8 @@ class _Overlap(_Loss):
     p = y (Dice semimetric losses, Wang et al., 2023)."""
 
     pooled = False
-    parameters, per_class = ("class_weights", "epsilon"), "class_weights"
+    parameters: tuple[str, ...] = ("class_weights", "epsilon")
+    per_class = "class_weights"
 
     def __init__(self, class_weights=None, epsilon=1e-6, **kwargs):
         super().__init__(**kwargs)
@@ -284,7 +286,7 @@ class Tversky(_Overlap):
     """1 - (tp + ε) / (tp + α fp + β fn + ε) of soft areas, per image and class (Salehi et al., 2017); β above α favors
     sensitivity."""
 
-    parameters = ("alpha", "beta", *_Overlap.parameters)
+    parameters: tuple[str, ...] = ("alpha", "beta", *_Overlap.parameters)
 
     def __init__(self, alpha=0.3, beta=0.7, **kwargs):
         super().__init__(**kwargs)
@@ -338,7 +340,7 @@ class WeightedSum(_Loss):
         return cls(**{**config, "losses": parts})
 
 
-LOSSES = {
+LOSSES: dict[str, type[_Loss]] = {
     "wbce": WBCE,
     "bce": BCE,
     "dice": Dice,

@@ -118,12 +118,12 @@ REGISTRY = {
 }
 
 
-def names():
+def names() -> list[str]:
     """The names of all networks, in the order of the table."""
     return list(REGISTRY)
 
 
-def build(name, input_shape=None, **options):
+def build(name: str, input_shape: tuple[int, int, int] | None = None, **options) -> keras.Model:
     """Build a network of the registry.
 
     Args:
@@ -148,7 +148,7 @@ def build(name, input_shape=None, **options):
     return network.builder(input_shape or network.input_shape, name=name, **{**known, **options})
 
 
-def encoder(network, name, options):
+def encoder(network: keras.Model, name: str, options: dict) -> list[keras.layers.Layer]:
     """The layers of the encoder of a network that `build` made of a name and options; of adstnet its backbone's.
 
     Raises: UserError if it has none that the registry knows.
@@ -160,7 +160,7 @@ def encoder(network, name, options):
     return [layer for layer in graph.layers(network) if layer.name.startswith(prefix)]
 
 
-def pretrained_layers(network, name, options):
+def pretrained_layers(network: keras.Model, name: str, options: dict) -> list[keras.layers.Layer]:
     """The layers of a network that `build` made of a name and options whose weights were trained before."""
     weights = {**REGISTRY[_source(name, options)].defaults(), **options}.get("weights")
     return [] if weights in ("none", None) else encoder(network, name, options)
@@ -171,7 +171,7 @@ def _source(name, options):
     return {**REGISTRY[name].defaults(), **options}.get("backbone", name)
 
 
-def load(path):
+def load(path: str | Path) -> keras.Model:
     """Load a network saved as `.keras`, uncompiled; its own layers are registered by importing this module.
 
     FileNotFoundError: no such file. UserError: it is no saved network, or was damaged or edited.
@@ -184,7 +184,7 @@ def load(path):
         return keras.models.load_model(path, compile=False)
 
 
-def load_torch_weights(network, path):
+def load_torch_weights(network: keras.Model, path: str | Path) -> int:
     """Fill a network with a state dictionary of its PyTorch original, or its encoder with torchvision's.
 
     Args:

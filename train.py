@@ -33,6 +33,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
@@ -80,7 +81,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
         optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
-        loss=loss.from_spec(settings.loss, settings.class_weights),
+        loss=loss.from_spec(settings.loss, settings.class_weights),  # type: ignore[arg-type]  # no longer "balanced"
         weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
         jit_compile=False,
@@ -186,7 +187,7 @@ def resolved(settings: config.Settings, images, saved=None) -> config.Settings:
 
     saved: the checkpoint to go on from, or None.
     """
-    changes = {"normalize": settings.normalize or model.REGISTRY[settings.model].normalization}
+    changes: dict[str, Any] = {"normalize": settings.normalize or model.REGISTRY[settings.model].normalization}
     if settings.class_weights == "balanced":
         changes["class_weights"] = class_balance.class_weights(images)
     number_format = settings.precision

@@ -9,7 +9,11 @@ from typing import assert_type
 import numpy as np
 
 import config
+import evaluate
+import loss
+import model
 import runs
+import train
 from datasets.arrays import open_split
 from datasets.split import Split
 from inference.predictor import Prediction
@@ -45,3 +49,15 @@ def prepared_data() -> None:
     split = open_split("dataset_isic18", "train")
     assert_type(split, Split)
     assert_type(split.ids, list[str])
+
+
+def training() -> None:
+    assert_type(model.names(), list[str])
+    network = model.build("unet", (128, 128, 3), width=16)
+    network = model.load("checkpoint_best/isic18_cpu/model.keras")
+    model.load_torch_weights(network, "weights.safetensors")
+    loss.from_spec("bce + dice", class_weights=[1.0, 8.0])
+    settings = config.load("configs/isic18_cpu.yaml")
+    assert_type(settings, config.Settings)
+    assert_type(train.train(settings, config.Launch(deterministic=True)), list[dict])
+    assert_type(evaluate.evaluate("isic18_cpu", split="test"), dict | None)

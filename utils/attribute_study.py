@@ -62,7 +62,8 @@ def translate(content: dict) -> tuple[dict, list[str]]:
         UserError: a value has no counterpart; the message names it.
     """
     content = {key: "none" if value is None else value for key, value in content.items()}
-    settings, lines = {}, []
+    settings: dict[str, Any] = {}
+    lines = []
     for key, value in content.items():
         found, remark = _one(key, value, content)
         settings |= found

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import cv2
@@ -31,7 +31,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], ahead: int |
     ahead: how many items may be under way before the first result is taken; by default two a thread.
     The first error of `work` is raised here; what has not begun by then never does.
     """
-    waiting = deque()
+    waiting: deque[Future] = deque()
     ahead = ahead or 2 * count()
     with _single_threaded_opencv(), pool() as threads:
         try:
