@@ -1,8 +1,8 @@
-"""The networks and losses on Keras's JAX backend give TensorFlow's outputs and gradients.
+"""The layers of this toolkit, within networks, and the losses give on Keras's JAX backend TensorFlow's numbers.
 
 A process has one backend, so this file is also the script that computes them:
 
-    KERAS_BACKEND=jax python tests/test_jax.py FOLDER
+    KERAS_BACKEND=jax python tests/models/test_jax.py FOLDER
 """
 
 import os
@@ -10,21 +10,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+import loss
 import model
+from models import graph
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1)}  # taken where a network has the option
 EXTRA = {"adstnet": {"width": 8}}  # options of its backbone
-WITHIN_OTHERS = {  # networks of which every layer is in another one
-    "jaal_net": "lf_net, and da_net beside it",
-    "unet16": "the backbone of adstnet",
-    "unet": "attributes_unet, with one class",
-    "ham10000_unet": "attributes_unet, without its norms",
-    "attributes_residual_unet": "texture_unet, after the texture",
-}
+NETWORKS = ("as_net", "adstnet", "da_net", "attributes_convnext_unet", "texture_unet", "unext")  # each layer is in one
 TOLERANCE = 1e-3  # relative
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compile four times faster
 
@@ -40,14 +37,17 @@ def fixed(variable, index):
     return z * np.float32(np.sqrt(2 / np.prod(variable.shape[:-1])))
 
 
-def network_numbers(name):
-    """Outputs in inference mode, and the gradients of the cross-entropy in training mode, of a small network."""
-    import keras
-
+def small(name):
+    """A network of the registry, small."""
     entry = model.REGISTRY[name]
     options = {key: value for key, value in SMALL.items() if key in entry.defaults()} | EXTRA.get(name, {})
     side = 2 * entry.divisor
-    network = model.build(name, (side, side, 3), **options)
+    return model.build(name, (side, side, 3), **options)
+
+
+def network_numbers(name):
+    """Outputs in inference mode, and the gradients of the cross-entropy in training mode, of a small network."""
+    network = small(name)
     for index, variable in enumerate(network.weights):
         if "seed_generator" not in variable.path:
             variable.assign(fixed(variable, index))
@@ -69,8 +69,6 @@ def network_numbers(name):
 
 def forward_and_gradients(network, loss, x):
     """The outputs, inference mode, and the gradients of loss(network(x)) by the trainable weights, training mode."""
-    import keras
-
     if keras.backend.backend() == "jax":
         import jax
 
@@ -94,10 +92,6 @@ def forward_and_gradients(network, loss, x):
 
 def loss_numbers(spec):
     """Values (B,) of a loss, and the gradient of their mean by the logits."""
-    import keras
-
-    import loss
-
     random = np.random.RandomState(0)
     masks = (random.uniform(size=(3, 8, 8, 2)) < 0.3).astype("float32")
     logits = 3 * random.standard_normal(masks.shape).astype("float32")
@@ -119,10 +113,7 @@ def loss_numbers(spec):
 
 
 def main(folder):
-    import loss
-
-    networks = [name for name in model.names() if name not in WITHIN_OTHERS]
-    for kind, names, numbers in (("network", networks, network_numbers), ("loss", loss.LOSSES, loss_numbers)):
+    for kind, names, numbers in (("network", NETWORKS, network_numbers), ("loss", loss.LOSSES, loss_numbers)):
         for name in names:
             np.savez(Path(folder) / f"{kind} {name}.npz", **{k: sample(v) for k, v in numbers(name).items()})
 
@@ -154,8 +145,7 @@ def folders(tmp_path_factory):
 def test_jax_gives_what_tensorflow_gives(folders):
     files = sorted(path.name for path in folders["tensorflow"].iterdir())
     assert files == sorted(path.name for path in folders["jax"].iterdir())
-    networks = {name.removeprefix("network ").removesuffix(".npz") for name in files if name.startswith("network")}
-    assert networks | set(WITHIN_OTHERS) == set(model.names()) and not networks & set(WITHIN_OTHERS)
+    assert len(files) == len(NETWORKS) + len(loss.LOSSES)
     for file in files:
         ours, theirs = dict(np.load(folders["jax"] / file)), dict(np.load(folders["tensorflow"] / file))
         assert set(ours) == set(theirs), file
@@ -164,6 +154,20 @@ def test_jax_gives_what_tensorflow_gives(folders):
             assert np.abs(ours.pop(key) - expected).max() <= TOLERANCE * np.abs(expected).max(), f"{file}: {key}"
         if theirs:
             check_step(ours, theirs, file)
+
+
+def test_every_layer_of_this_toolkit_is_in_one_of_the_networks():
+    own = {layer for layer in subclasses(keras.layers.Layer) if layer.__module__.startswith("models.")}
+    own -= set(subclasses(keras.Model))
+    found = {type(layer) for name in NETWORKS for layer in graph.layers(small(name))}
+    assert own and own <= found, own - found
+
+
+def subclasses(kind):
+    """The classes derived from a class, at any depth."""
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from subclasses(derived)
 
 
 def check_step(ours, theirs, file):
