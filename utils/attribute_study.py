@@ -7,6 +7,8 @@ A file is taken for one of these if it holds no other key, and one at least that
 `python config.py import THEIRS.yaml --out mine.yaml` writes what they amount to.
 """
 
+from typing import Any
+
 from utils.errors import UserError
 
 SIZE = 256  # pixels of a side at scale 1
