@@ -2,7 +2,7 @@
 
     ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
     ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order;
-                          and source, where some are copies (augmentation.py): the name of the image that each comes from
+                          where some are copies (augmentation.py) also source: the name of the image that each copies
     ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, splits with masks, version, and more
 
 The same for val and test. A split without masks has no mask file. Reading:

@@ -294,6 +294,14 @@ def test_empty_masks_of_every_kind_are_empty(tmp_path):
     assert not prepare(tmp_path).masks.any()
 
 
+@pytest.mark.parametrize("name", ["001", "1e5", "NA", "null", "nan", "True", "a b", "ü", "a.b", "-1"])
+def test_names_are_text_whatever_they_look_like(tmp_path, name):
+    put(tmp_path, name)
+    put(tmp_path, "other")
+    assert sorted(prepare(tmp_path).ids) == sorted([name, "other"])
+    assert np.array_equal(source_masks(tmp_path / "out", "train")(0)[..., 0], INSIDE)
+
+
 def test_labels_that_are_not_said(tmp_path):
     put(tmp_path, "a", mask=(".png", encode(labels(1, 255), ".png")))
     with pytest.raises(UserError, match="mask values 0, 1, 255, of which 255 are neither among --mask_values nor"):

@@ -6,6 +6,7 @@
 Several listings are checked, joined and fingerprinted here too.
 """
 
+import codecs
 import csv
 import hashlib
 import io
@@ -108,12 +109,17 @@ def _read_lesions(table, source):
     pattern, image, lesion = table
     for path in sorted(path for path in Path(source).glob(pattern) if path.is_file() and not is_litter(path.name)):
         try:
-            text = path.read_text(encoding="utf-8-sig")  # a byte-order mark may stand before it
+            text = _decoded(path.read_bytes())
             separator = max(",;\t", key=text.partition("\n")[0].count)
             return {row[image]: row[lesion] for row in csv.DictReader(io.StringIO(text), delimiter=separator)}
         except (KeyError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+            raise UserError(f"{path} is no table in UTF-8 with columns {image} and {lesion} ({error!r})") from None
     return {}
+
+
+def _decoded(data):
+    """The text of a table in UTF-8, or in UTF-16 as spreadsheets export it, with or without a byte-order mark."""
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
 # === Pairs ===
