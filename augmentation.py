@@ -66,11 +66,12 @@ def _write_batch(writer, name, split, rows, transformed):
     images = split.images[rows]
     masks = None if split.masks is None else split.masks[rows]
     versions = [(images, masks), *transformed(images, masks, rows.start)]
-    for row, identifier in enumerate(split.ids[rows]):
+    sources = split.sources or split.ids  # of copies of copies too
+    for row, (identifier, source) in enumerate(zip(split.ids[rows], sources[rows], strict=True)):
         for copy, (some_images, some_masks) in enumerate(versions):
             label = f"{identifier}_{copy}" if copy else identifier
             mask = None if some_masks is None else some_masks[row]
-            writer.add(name, label, some_images[row], mask, split.sizes[rows.start + row])
+            writer.add(name, label, some_images[row], mask, split.sizes[rows.start + row], source)
 
 
 def _transformations(copies, seed):

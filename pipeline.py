@@ -49,7 +49,8 @@ def subset(split: Split, numbers: np.ndarray) -> Split:
     images = Rows(split.images, numbers)
     masks = None if split.masks is None else Rows(split.masks, numbers)
     ids = [split.ids[i] for i in numbers]
-    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers])
+    sources = split.sources and [split.sources[i] for i in numbers]
+    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers], sources=sources)
 
 
 def divided(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:

@@ -21,7 +21,6 @@ import argparse
 import os
 import re
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -84,18 +83,18 @@ def problems(path: str | Path, wanted: dict[str, tuple[int, int]]) -> list[str]:
     wanted: {file name: (height, width)}. Folders inside, and what macOS adds, do not matter, as for the challenge.
     """
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        return [f"not a complete zip archive ({error})"]
+        archive = archives.opened(path)
+    except (UserError, OSError) as error:
+        return [str(error)]
     with archive:
         found: dict[str, zipfile.ZipInfo] = {}
         wrong = []
         for entry in archive.infolist():
             name = PurePosixPath(entry.filename).name
-            if entry.is_dir() or entry.filename.startswith("__MACOSX"):
+            if entry.filename.endswith("/") or entry.filename.startswith("__MACOSX") or name == ".DS_Store":
                 continue
             if name not in wanted:
-                wrong.append(f"{entry.filename}: not asked for")
+                wrong.append(f"{entry.filename or 'an entry without a name'}: not asked for")
             elif found.setdefault(name, entry) is not entry:
                 wrong.append(f"{entry.filename}: a second mask of this name")
         wrong += [f"{name}: missing" for name in wanted if name not in found]
@@ -109,12 +108,10 @@ def mask_problem(archive, entry, size):
     if entry.file_size > archives.MAX_BYTES:
         return f"{entry.file_size:,} bytes, no mask has so many"
     try:
-        data = archive.read(entry)
+        data = archives.read_entry(archive, entry)
         found = headers.stored_size(data)
     except UserError as error:
         return str(error)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        return f"damaged inside the archive ({error})"
     if not data.startswith(b"\x89PNG"):
         return "not a PNG"
     if found != size:

@@ -1,7 +1,8 @@
 """Prepared arrays: the one format between raw data sets and training, written and read here.
 
     ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
-    ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order
+    ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order;
+                          where some are copies (augmentation.py) also source: the name of the image that each copies
     ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, splits with masks, version, and more
 
 The same for val and test. A split without masks has no mask file. Reading:
@@ -39,7 +40,7 @@ from utils.files import remove_leftovers, require_file_names, temporary_beside
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
 COMMITTED = ".committed"  # folder of whole arrays that are on their way into place
-_INDEX_COLUMNS = ["id", "height", "width"]
+_INDEX_COLUMNS = ["id", "height", "width", "source"]
 
 
 # === Reading ===
@@ -99,9 +100,20 @@ def open_split(root: str | Path, name: str) -> Split:
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
     if len(rows) != count:
         raise UserError(f"{index} has {len(rows)} rows, meta.json says {count}; prepare again")
+    sources = _sources(rows, meta.get("augmented"), name)
     require_file_names(ids, index)
     require_file_names(classes, root / "meta.json")
-    return Split(images, masks, ids, np.array(sizes, np.int64).reshape(count, 2), classes)
+    return Split(images, masks, ids, np.array(sizes, np.int64).reshape(count, 2), classes, sources)
+
+
+def _sources(rows, augmented, split):
+    """The `sources` of a Split from the rows of its index. augmented: what meta.json says of copies."""
+    if rows and "source" in rows[0]:
+        return [row["source"] for row in rows]
+    if augmented and split == "train":  # of a version that did not note them; copies follow their image
+        versions = augmented["copies"] + 1
+        return [rows[number - number % versions]["id"] for number in range(len(rows))]
+    return None
 
 
 def _open_array(path, shape):
@@ -179,12 +191,19 @@ class Writer:
         return self
 
     def add(
-        self, split: str, identifier: str, image: np.ndarray, mask: np.ndarray | None, original_size: tuple[int, int]
+        self,
+        split: str,
+        identifier: str,
+        image: np.ndarray,
+        mask: np.ndarray | None,
+        original_size: tuple[int, int],
+        source: str | None = None,
     ) -> None:
         """Append one pair to `split`.
 
         identifier: name of the source image. image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1},
         or None for all images of the split. original_size: (height, width) of the source image in pixels.
+        source: name of the image that this one is a copy of.
         """
         with self._explain_disk_full():
             rows = self._index.setdefault(split, [])
@@ -195,7 +214,7 @@ class Writer:
             self._append(f"data_{split}", image, 3)
             if mask is not None:
                 self._append(f"mask_{split}", mask, len(self.classes))
-            rows.append((identifier, *original_size))
+            rows.append((identifier, *original_size, source or identifier))
 
     def _append(self, name, row, channels):
         if name not in self._arrays:
@@ -218,7 +237,8 @@ class Writer:
             array.close()
         for split, rows in self._index.items():
             with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows([_INDEX_COLUMNS, *rows])
+                columns = 4 if any(row[3] != row[0] for row in rows) else 3  # the last where there are copies
+                csv.writer(file, lineterminator="\n").writerows(row[:columns] for row in [_INDEX_COLUMNS, *rows])
         counts = {split: len(self._index[split]) for split in sorted(self._index, key=SPLITS.index)}
         meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
         meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}

@@ -4,6 +4,7 @@ Where images and masks lie in its folders or archives, how a mask's name follows
 know (terms, citation). preparation/find_pairs.py finds the pairs by it.
 """
 
+import re
 from dataclasses import dataclass
 
 from imaging.masks import USUAL, Labels
@@ -39,6 +40,21 @@ class Part:
     masks: tuple[str, ...]
     within_images: str = ""
     within_masks: str = ""
+
+    @property
+    def image_places(self) -> list[str]:
+        """Where the images lie, in words."""
+        return [_place(name, self.within_images) for name in self.images]
+
+    @property
+    def mask_places(self) -> list[str]:
+        """Where the masks lie, in words."""
+        return [_place(name, self.within_masks) for name in self.masks]
+
+
+def _place(name, within):
+    folder = re.fullmatch(r"\(\^\|/\)(\w+)/", within)
+    return f"{name}/{folder[1]}" if folder else name
 
 
 @dataclass(frozen=True)

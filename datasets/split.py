@@ -16,6 +16,8 @@ class Split:
     ids: names of the N source images.
     sizes: int64 (N, 2), height and width of the source images in pixels.
     classes: names of the mask channels.
+    sources: of each image the name of the one that it is a copy of, its own name if of none; None where there are no
+    copies.
     """
 
     images: np.memmap
@@ -23,3 +25,4 @@ class Split:
     ids: list[str]
     sizes: np.ndarray
     classes: list[str]
+    sources: list[str] | None = None

@@ -78,7 +78,7 @@ def _read(name):
     if not (folder / "metrics.json").is_file() or not (folder / "per_image.csv").is_file():
         raise FileNotFoundError(f"{folder}: not scored yet; python evaluate.py --run {name} does it")
     result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "per_image.csv", dtype={"id": str})
+    table = pd.read_csv(folder / "per_image.csv", dtype={"id": str, "class": str}, keep_default_na=False)
     return Run(name, result, *summary.table_counts(table.sort_values("id", kind="stable")))
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import augmentation
 import train
-from datasets.arrays import open_split
+from datasets.arrays import Writer, open_split
+from datasets.preparation.splits import held_out
 
 
 def test_fourfold_folder(discs, tmp_path):
@@ -27,6 +28,30 @@ def test_fourfold_folder(discs, tmp_path):
     assert json.loads((tmp_path / "four" / "meta.json").read_text())["counts"] == {"train": 80, "val": 6, "test": 5}
     assert len(pd.read_csv(tmp_path / "four" / "index_train.csv")) == 80
     assert not [path for path in (tmp_path / "four").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("index", ["as written", "of a version before"])
+def test_an_image_and_its_copies_validate_together(tmp_path, index):
+    rng = np.random.default_rng(0)
+    with Writer(tmp_path / "data", {"dataset": "x", "task": 1}, (32, 48), ["lesion"]) as writer:
+        for n in range(12):
+            image = cv2.resize(rng.integers(0, 256, (4, 6, 3), np.uint8), (48, 32))
+            mask = np.zeros((32, 48, 1), np.uint8)
+            mask[4 : 10 + n, 5:40] = 1
+            writer.add("train", f"a{n}", image, mask, (32, 48))
+    augmentation.main(["--data", str(tmp_path / "data"), "--out", str(tmp_path / "four")])
+    augmentation.main(["--data", str(tmp_path / "four"), "--out", str(tmp_path / "eight"), "--copies", "1"])
+    for root, copies in (("four", 4), ("eight", 8)):
+        table = tmp_path / root / "index_train.csv"
+        if index == "of a version before":
+            if root == "eight":  # nobody can know of copies of copies there
+                break
+            table.write_text("".join(line.rpartition(",")[0] + "\n" for line in table.read_text().splitlines()))
+        split = open_split(tmp_path / root, "train")
+        assert split.sources == [f"a{n // copies}" for n in range(12 * copies)]
+        held = held_out(split, 0.25, seed=0).reshape(12, copies)
+        assert held.any() and (held.all(axis=1) == held.any(axis=1)).all()
+    assert open_split(tmp_path / "data", "train").sources is None
 
 
 def test_fourfold_refusals(discs, tmp_path):

@@ -4,14 +4,16 @@ GOOD_IMAGES and BAD_IMAGES, GOOD_MASKS and BAD_MASKS are the table; the tests be
 """
 
 import io
+import os
 import re
 import struct
+import sys
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from miniature import SIZE, picture, square
+from miniature import SIZE, picture, save, square
 from picture_files import BOMBS, encode, pil_bytes, png_chunk, turned
 from PIL import Image
 
@@ -292,6 +294,64 @@ def test_empty_masks_of_every_kind_are_empty(tmp_path):
         suffix = ".jpg" if name == "jpeg" else ".png"
         put(tmp_path, name, mask=(suffix, data or encode(nothing, ".jpg")))
     assert not prepare(tmp_path).masks.any()
+
+
+@pytest.mark.parametrize("name", ["001", "1e5", "NA", "null", "nan", "True", "a b", "ü", "a.b", "-1"])
+def test_names_are_text_whatever_they_look_like(tmp_path, name):
+    put(tmp_path, name)
+    put(tmp_path, "other")
+    assert sorted(prepare(tmp_path).ids) == sorted([name, "other"])
+    assert np.array_equal(source_masks(tmp_path / "out", "train")(0)[..., 0], INSIDE)
+
+
+@pytest.mark.parametrize("inside", ["", "folder/"])
+def test_folders_of_patients_make_the_names(tmp_path, inside):
+    for n, name in enumerate(("p1/left", "p1/right", "p2/left", "p3/left")):
+        patient, _, side = name.partition("/")
+        form = "{patient}/{kind}" if inside else "{kind}/{patient}"
+        for kind, pixels in (("images", picture(n)), ("masks", square(n))):
+            ending = "_mask" if kind == "masks" else ""
+            save(tmp_path / "data/train" / form.format(patient=patient, kind=kind) / f"{side}{ending}.png", pixels)
+    split = prepare(tmp_path)
+    assert split.ids == ["p1_left", "p1_right", "p2_left", "p3_left"]
+    masks = source_masks(tmp_path / "out", "train")
+    for n in range(4):
+        assert np.array_equal(split.images[n], picture(n)[..., ::-1])
+        assert np.array_equal(masks(n)[..., 0] * 255, square(n)) and np.array_equal(split.masks[n], masks(n))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes that are no text")
+def test_names_that_are_not_utf_8(tmp_path, capsys):
+    for kind, pixels in (("images", picture(1)), ("masks", LESION)):
+        (tmp_path / "data/train" / kind).mkdir(parents=True)
+        path = os.path.join(os.fsencode(tmp_path / "data/train" / kind), b"L\xe4sion_1.png")
+        with open(path, "wb") as file:
+            file.write(encode(pixels, ".png"))
+    assert prepare(tmp_path).ids == ["Läsion_1"]
+    put(tmp_path, "other")
+    os.remove(path)
+    with pytest.raises(UserError, match=r"L\\xe4sion_1.png: image without mask"):
+        prepare(tmp_path)
+
+
+def test_what_is_not_used_is_said(tmp_path, capsys):
+    for name in ("a", "b"):
+        put(tmp_path, name)
+    for name in ("train/images/c.heic", "train/labels/a.png", "valid/images/v.jpg", "valid/images/w.jpg", "notes.gif"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(b"x")
+    prepare(tmp_path)
+    said = "not used: . (1 .gif), train/images (1 .heic), train/labels (1 .png), valid/images (2 .jpg); read are train"
+    assert said in capsys.readouterr().out
+    (tmp_path / "data/train/images").rename(tmp_path / "data/train/Images")
+    message = (
+        r"train/masks is there, images train/images are not: .*there is .*train/Images \(1 .heic\), train/Images \(2"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        prepare(tmp_path)
+    (tmp_path / "data/train").rename(tmp_path / "data/training")
+    with pytest.raises(FileNotFoundError, match=r"no images found in .*there is .*training/Images \(2 .png\)"):
+        prepare(tmp_path)
 
 
 def test_labels_that_are_not_said(tmp_path):

@@ -127,7 +127,7 @@ def test_names_of_an_archive_from_elsewhere(capsys):
             data[data.index(b"IHDR") + 6] ^= 1
             Path("theirs.zip").write_bytes(data)
 
-    write([*good, "__MACOSX/._ISIC_0000000_segmentation.png"])  # a folder inside does not matter
+    write([*good, "__MACOSX/._ISIC_0000000_segmentation.png", ".DS_Store"])  # a folder inside does not matter
     submission.main(arguments)
     assert "3 masks of 3 images" in capsys.readouterr().out
     write([*good[1:], good[1].replace("masks", "more"), "ISIC_0000007.png"])
@@ -141,7 +141,7 @@ def test_names_of_an_archive_from_elsewhere(capsys):
     write(good, damage=True)
     assert "damaged inside the archive" in submission.problems("theirs.zip", wanted)[0]
     Path("theirs.zip").write_bytes(Path("theirs.zip").read_bytes()[:100])
-    assert "not a complete zip archive" in submission.problems("theirs.zip", wanted)[0]
+    assert "is no whole zip archive" in submission.problems("theirs.zip", wanted)[0]
 
 
 @pytest.mark.parametrize(

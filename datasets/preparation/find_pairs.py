@@ -6,13 +6,15 @@
 Several listings are checked, joined and fingerprinted here too.
 """
 
+import codecs
 import csv
 import hashlib
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from datasets import arrays
 from datasets.declaration import Declaration, Part
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
+from datasets.preparation.unused import unused
 from imaging.files import is_litter
 from imaging.masks import USUAL, Labels
 from utils.errors import UserError
@@ -60,11 +63,14 @@ class Listing:
         try:
             self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(source, name))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"in '{source}': {error}") from None
+            there = unused(source) if declaration.name == "folder" else ""
+            raise FileNotFoundError(f"in '{source}': {error}" + (f"; there is {there}" if there else "")) from None
         empty = [split for split, found in self.pairs.items() if not found and not self.problems[split]]
         if len(empty) == len(self.pairs):
             raise FileNotFoundError(_nothing(declaration, source))
         self.notes += [f"no {split} split: its folder holds no images" for split in empty]
+        if declaration.name == "folder" and not archives:
+            self.notes += self._unused(source)
         self.pairs = {split: found for split, found in self.pairs.items() if split not in empty}
         self.lesions = _read_lesions(declaration.lesion_table, source)
         kind = "archives" if archives else "folders"
@@ -72,6 +78,16 @@ class Listing:
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
             self.origin |= {"mask_values": declaration.labels.lesion, "ignore": declaration.labels.ignore}
+
+    def _unused(self, source):
+        """Notes on the files that are not used. Those that do not pair are among the problems."""
+        pairs = [pair for found in self.pairs.values() for pair in found]
+        used = [file.label for pair in pairs for file in (pair.image, *itertools.chain(*(pair.masks or ())))]
+        used += [text.partition(": ")[0] for texts in self.problems.values() for text in texts]
+        there = unused(source, used)
+        if not there:
+            return []
+        return [f"not used: {there}; read are train, val and test (or none of them) with images/ and masks/ inside"]
 
 
 def find_anywhere(declaration: Declaration, source: str | Path) -> Listing:
@@ -88,8 +104,10 @@ def find_anywhere(declaration: Declaration, source: str | Path) -> Listing:
 def _nothing(declaration, source):
     layouts = []
     for layout in declaration.layouts:
-        layouts.append(", ".join(name for part in layout.values() for name in part.images))
+        layouts.append(", ".join(name for part in layout.values() for name in part.image_places))
     nowhere = "" if Path(source).is_dir() else " (no such folder)"
+    if declaration.name == "folder" and (there := unused(source)):
+        nowhere = f" (there is {there})"
     fetch = "--download" if declaration.archives else f"by hand from {declaration.homepage}"
     return (
         f"{declaration.title}: no images found in '{source}'{nowhere}; looked for {' or '.join(layouts)}. "
@@ -108,12 +126,17 @@ def _read_lesions(table, source):
     pattern, image, lesion = table
     for path in sorted(path for path in Path(source).glob(pattern) if path.is_file() and not is_litter(path.name)):
         try:
-            text = path.read_text(encoding="utf-8-sig")  # a byte-order mark may stand before it
+            text = _decoded(path.read_bytes())
             separator = max(",;\t", key=text.partition("\n")[0].count)
             return {row[image]: row[lesion] for row in csv.DictReader(io.StringIO(text), delimiter=separator)}
         except (KeyError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path} is no table with columns {image} and {lesion} ({error!r})") from None
+            raise UserError(f"{path} is no table in UTF-8 with columns {image} and {lesion} ({error!r})") from None
     return {}
+
+
+def _decoded(data):
+    """The text of a table in UTF-8, or in UTF-16 as spreadsheets export it, with or without a byte-order mark."""
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
 # === Pairs ===
@@ -135,14 +158,18 @@ def find_pairs(
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
         elif images is None:
-            raise FileNotFoundError(f"{part.masks[0]} is there, images {' and '.join(part.images)} are not: add them")
+            there, missing = part.mask_places[0], " and ".join(part.image_places)
+            raise FileNotFoundError(f"{there} is there, images {missing} are not: add them")
         elif masks is None and split in ("train", "all"):
-            raise FileNotFoundError(f"{part.images[0]} is there, masks {' and '.join(part.masks)} are not: add them")
+            there, missing = part.image_places[0], " and ".join(part.mask_places)
+            raise FileNotFoundError(f"{there} is there, masks {missing} are not: add them")
         elif masks is None:
-            notes.append(f"{split} has images only: {' and '.join(part.masks)} not found")
+            notes.append(f"{split} has images only: {' and '.join(part.mask_places)} not found")
             images, problems[split] = _first_of_each_id(images)
             pairs[split] = [Pair(image.stem, image, None) for image in images]
         else:
+            if declaration.name == "folder":
+                images, masks = _named_by_path(images, masks)
             pairs[split], problems[split] = _match(images, masks, declaration, part.masks[0])
     return pairs, problems, notes
 
@@ -167,6 +194,25 @@ def _files(open_part, names, within):
         return None
     files = [file for files in opened for file in files if re.search(within, str(file.path))]
     return None if within and not files else files
+
+
+def _named_by_path(images, masks):
+    """The same files; where images in different folders have one name, the folders become part of all names.
+
+    patient1/photo.jpg is called patient1_photo. The folders images and masks do not count.
+    """
+    folders = {}  # stem -> folders
+    for image in images:
+        folders.setdefault(image.stem, set()).add(_folders(image))
+    if all(len(found) == 1 for found in folders.values()):
+        return images, masks
+    return tuple(
+        [replace(file, name="_".join([*_folders(file), file.path.stem])) for file in files] for files in (images, masks)
+    )
+
+
+def _folders(file):
+    return tuple(part for part in file.path.parts[:-1] if part not in ("images", "masks"))
 
 
 def _match(images, masks, declaration, where):

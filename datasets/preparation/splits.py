@@ -114,15 +114,16 @@ def splits(fold: np.ndarray, count: int, chosen: int) -> dict[str, np.ndarray]:
 def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
     """bool (N,): `fraction` of the images of a split with masks, at least one, to validate on.
 
-    Near-duplicates stay together, and both parts are alike in lesion area: of groups next to each other in area, chance
-    takes one. Every image is read once. UserError: all images are alike.
+    Near-duplicates stay together, an image and its copies too, and both parts are alike in lesion area: of groups next
+    to each other in area, chance takes one. Every image is read once. UserError: all images are alike.
     """
     prints = []
     areas = []
     for start in range(0, len(split.ids), 64):
         prints += [near_duplicates.fingerprint(image) for image in split.images[start : start + 64]]
         areas += [mask.mean() for mask in split.masks[start : start + 64]]
-    group, order = _by_area(areas, near_duplicates.groups(np.array(prints)))
+    copies = numbered(split.sources) if split.sources else None
+    group, order = _by_area(areas, near_duplicates.groups(np.array(prints), copies))
     if len(order) < 2:
         raise UserError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
     count = min(max(1, round(fraction * len(order))), len(order) - 1)

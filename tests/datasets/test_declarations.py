@@ -97,7 +97,7 @@ def test_own_test_images_need_no_masks_but_training_images_do(tmp_path):
     assert arrays.open_split(tmp_path / "out", "test").masks is None
     for path in (tmp_path / "train" / "masks").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="train is there, masks train are not"):
+    with pytest.raises(FileNotFoundError, match="train/images is there, masks train/masks are not"):
         __main__.main(arguments)
 
 

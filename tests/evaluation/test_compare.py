@@ -54,6 +54,15 @@ def test_paired_differences():
     assert pooled["score"] == pytest.approx((weak + 20).sum() / true.sum())
 
 
+def test_ids_are_text_whatever_they_look_like():
+    ids = ["001", "1e5", "NA", "nan", "null", "True"]
+    write_run("one", [1, 2, 3, 4, 5, 6], [9] * 6, ids)
+    write_run("two", [2, 3, 4, 5, 6, 7], [9] * 6, ids)
+    evaluate.main(["--compare", "one", "two"])
+    result = json.loads(Path("output/compare_one_two/comparison.json").read_text())
+    assert result["images"] == 6
+
+
 def test_attributes_are_compared_by_the_challenges_score_and_the_classes_mean():
     generator = np.random.default_rng(1)
     true, hit, wrong = (generator.integers(0, high, (40, 5)) for high in (90, 60, 30))

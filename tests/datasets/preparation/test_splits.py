@@ -162,11 +162,18 @@ def test_near_duplicates_do_not_straddle_own_splits(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "comma", "quote"),
-    [("metadata.csv", ",", ""), ("metadata.tab", "\t", '"'), ("metadata.csv", ";", ""), ("metadata.csv", ",", "mark")],
+    [
+        ("metadata.csv", ",", ""),
+        ("metadata.tab", "\t", '"'),
+        ("metadata.csv", ";", ""),
+        ("metadata.csv", ",", "mark"),
+        ("metadata.csv", "\t", "utf-16"),
+    ],
 )
 def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, quote, capsys):
     raw, lines = tmp_path / "raw", [("lesion_id", "image_id", "dx")]
-    encoding, quote = ("utf-8-sig", "") if quote == "mark" else ("utf-8", quote)
+    encoding = {"mark": "utf-8-sig", "utf-16": "utf-16"}.get(quote, "utf-8")
+    quote = quote if quote == '"' else ""
     for n in range(40):
         save(raw / "HAM10000_images_part_1" / f"ISIC_{n:07d}.jpg", lesion(n))
         (raw / "HAM10000_images_part_2").mkdir(exist_ok=True)
@@ -183,9 +190,10 @@ def test_images_of_one_lesion_do_not_straddle_own_splits(tmp_path, name, comma, 
         split_of = {id: split for split, members in ids(tmp_path / "out").items() for id in members}
         assert len(split_of) == 40
         assert all(split_of[f"ISIC_{n:07d}"] == split_of[f"ISIC_{n + 20:07d}"] for n in range(20))
-    (raw / f"HAM10000_{name}").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"HAM10000_metadata.* is no table with columns image_id and lesion_id"):
-        __main__.main(arguments)
+    for content in (b"a,b\n1,2\n", "image_id,lesion_id,sex\n1,2,männlich\n".encode("latin-1")):
+        (raw / f"HAM10000_{name}").write_bytes(content)
+        with pytest.raises(ValueError, match=r"HAM10000_metadata.* is no table in UTF-8 with columns image_id and"):
+            __main__.main(arguments)
 
 
 def test_folds_are_only_for_data_without_splits(tmp_path, capsys):
