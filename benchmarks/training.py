@@ -3,7 +3,7 @@
     python benchmarks/training.py [--data FOLDER] [--config configs/isic18_cpu.yaml]      # 2 minutes on two CPU cores
 
 1. Seconds from the start of the process to the end of the first step (goal: 25), an epoch of U-Net 16 at 128 x 128 with
-   the augmentation of the configuration, and the share of its steps' time that was spent waiting for data (goal: 3 %).
+   the configuration's augmentation, and the fraction of its time that was spent waiting for data (goal: 3 %).
 2. Memory of a process after 100 and up to 2,000 steps, a checkpoint each 50, validation and figures each 200;
    for the number of steps this is a smaller network on smaller images.
 

@@ -16,7 +16,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # the blur of the Laplacian
 # === Layers ===
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class PositionAttention(keras.layers.Layer):
-    """Every pixel looks at every other: x + γ·Σ_j softmax_j(q_i·k_j)·v_j (dual attention network, JAAL-Net's DA-Net).
+    """Every pixel attends to every other: x + γ·Σ_j softmax_j(q_i·k_j)·v_j (dual attention network, JAAL-Net's DA-Net).
 
     q and k are 1×1 convolutions to `reduction` times fewer channels, v to as many; all have a bias; γ starts at 0. The
     product is not scaled; the softmax is computed in float32. Memory grows with (H·W)².
@@ -58,7 +58,7 @@ class PositionAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class ChannelAttention(keras.layers.Layer):
-    """Every channel looks at every other: x + γ·A·X, A = softmax(row maximum − E), E = X·Xᵀ over positions, γ from 0.
+    """Every channel attends to every other: x + γ·A·X, A = softmax(row maximum − E), E = X·Xᵀ over positions, γ from 0.
 
     The softmax favours channels that differ, as in the dual attention network. E sums over all pixels, so it is
     computed in float32 whatever the precision of x.
@@ -155,7 +155,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 # === Functions on Keras tensors ===
 def dilated_cbam(x, name, reduction=2, dilations=(6, 12, 18)):
-    """Channel attention, then a spatial attention that looks around with dilated convolutions (JAAL-Net's decoder).
+    """Channel attention, then a spatial attention with dilated convolutions (JAAL-Net's decoder).
 
     y = x·σ(fc2 ReLU fc1 mean(x)); m = 7×7 convolution of (channel mean, channel maximum) of y;
     result y·σ(m + Σ over dilations of a 3×3 convolution of m). x: (B, H, W, C), the result has its shape.

@@ -9,7 +9,7 @@ from utils.errors import UserError
 BLOCKS = (3, 3, 9, 3)  # of ConvNeXt-Tiny, stage by stage
 WIDTH = 96  # channels of its first stage
 EPSILON = 1e-6  # of its layer norms
-STOCHASTIC_DEPTH = 0.1  # share of images for which the last block is skipped in training; grows linearly from 0
+STOCHASTIC_DEPTH = 0.1  # fraction of images for which the last block is skipped in training; grows linearly from 0
 
 
 # === Blocks ===

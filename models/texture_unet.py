@@ -1,7 +1,7 @@
-"""A U-Net that is told the texture of each place: small, trained from random weights, it does not find it by itself.
+"""A U-Net that is given the texture around each pixel, which a small one from random weights hardly learns to see.
 
 Pigment networks, globules and milia-like cysts differ from the skin around them more by their grain than by their
-colour. The measure of it is classical: the energies of band-pass filters (K. I. Laws, Textured Image Segmentation,
+color. The measure of it is classical: the energies of band-pass filters (K. I. Laws, Textured Image Segmentation,
 1980), here of differences of Gaussians. The network is ours, of none of the five systems.
 """
 
@@ -26,7 +26,7 @@ FLOOR = 0.02  # added to an energy before its logarithm: what noise and JPEG lea
 
 @keras.saving.register_keras_serializable(package="lesion")
 class TextureEnergy(keras.layers.Layer):
-    """Colours and the logarithms of 16 texture energies: (B, H, W, C) -> (B, H/4, W/4, C + 16).
+    """Colors and the logarithms of 16 texture energies: (B, H, W, C) -> (B, H/4, W/4, C + 16).
 
     The lightness, the mean of the channels, goes through four band-pass filters half an octave apart, and so does its
     reduction to a quarter. What is above 0 and what below is averaged around each place, bright grain and dark grain
@@ -73,7 +73,7 @@ def band_filters():
 
 
 def texture_unet(input_shape, classes=1, width=32, depth=3, name="texture_unet"):
-    """U-Net on colours and texture energies at a quarter of the image's size.
+    """U-Net on colors and texture energies at a quarter of the image's size.
 
     Args:
         input_shape: (H, W, C); H and W multiples of 4 · 2**depth, else UserError.

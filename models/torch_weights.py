@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training code keeps a state dictionary
 PREFIXES = ("module.", "model.", "net.")  # what wrapping a network in another module puts before every name
-VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places of the convolutions in torchvision's `features`
+VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # indices of the convolutions in torchvision's `features`
 VGG16_NAMES = [f"block{block}_conv{i}" for block, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)]
 # our network: how torchvision's names read in the original's, and which of our layers they fill
 TORCHVISION = {
@@ -59,27 +59,29 @@ def load(model, path):
             f"{path}: no PyTorch names are known for {network!r}; known are {', '.join(known)}, and torchvision's "
             "VGG16 (for as_net) and ConvNeXt-Tiny (for attributes_convnext_unet)"
         )
-    places = find_places(model, tensors, ours, path)
-    for name, array in places.items():
+    values = match_tensors(model, tensors, ours, path)
+    for name, array in values.items():
         ours[name].assign(array)
-    return len(places)
+    return len(values)
 
 
-def find_places(model, tensors, ours, path):
+def match_tensors(model, tensors, ours, path):
     """Pair every tensor {name: array} with one of our weights {path: variable}: {path: array in Keras's layout}."""
-    places, homeless, unequal = {}, [], []
+    values = {}
+    homeless = []
+    unequal = []
     for name, array in tensors.items():
         layer, variable = torch_names.variable(model, model.name, name) or (None, None)
-        if variable is None or variable.path not in ours or variable.path in places:
+        if variable is None or variable.path not in ours or variable.path in values:
             homeless.append(name)
             continue
         array = torch_names.layout(layer, array)
         if array.shape != tuple(variable.shape):
             unequal.append(f"{name} {array.shape} for {variable.path} {tuple(variable.shape)}")
-        places[variable.path] = array
+        values[variable.path] = array
     problems = {
         "tensors of the file without a place in the network": homeless,
-        "weights of the network without a tensor in the file": [name for name in ours if name not in places],
+        "weights of the network without a tensor in the file": [name for name in ours if name not in values],
         "shapes that differ (in Keras's order of axes)": unequal,
     }
     if any(problems.values()):
@@ -88,7 +90,7 @@ def find_places(model, tensors, ours, path):
             f"{path} does not fit {model.name}: {report}. Build the network with the options that the file was trained "
             "with (classes, width, upsample, …)"
         )
-    return places
+    return values
 
 
 def listing(names):

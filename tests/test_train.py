@@ -141,15 +141,15 @@ def test_a_run_begins_with_the_weights_of_another(discs, capsys):
     network = train.compiled(settings, open_split(discs, "train"))
     before = {w.path: w.numpy() for w in network.weights}
     initial_weights.take_over(network, "first")
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     first = {w.path: w.numpy() for w in model.load("checkpoint_best/first/model.keras").weights}
     taken = 0
     for weight in network.weights:
         fits = weight.path in first and first[weight.path].shape == weight.shape
         np.testing.assert_array_equal(weight.numpy(), (first if fits else before)[weight.path])
-        assert fits != (f"  new: {weight.path} " in told)
+        assert fits != (f"  new: {weight.path} " in printed)
         taken += fits
-    assert 0 < taken < len(before) and f"{taken} of {len(before)} weights from" in told
+    assert 0 < taken < len(before) and f"{taken} of {len(before)} weights from" in printed
     assert "give one of them" in refused([*argv, "--init", "first", "--resume"])
     assert "no run 'second'" in refused([*argv, "--run", "third", "--init", "second"])
 

@@ -52,7 +52,7 @@ def both(data, **changes):
 
 
 def check_same(one, two):
-    """Weights, optimiser and every column of the log."""
+    """Weights, optimizer and every column of the log."""
     for group, arrays in one[1].items():
         for a, b in zip(arrays, two[1][group], strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=group)
@@ -124,20 +124,20 @@ def free_ports(count):
 
 
 def start(count, run, *more, by_environment=False):
-    """Start the processes of a run, told of each other by --workers or by TF_CONFIG."""
+    """Start the processes of a run, which know of each other by --workers or by TF_CONFIG."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(count)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--run", run, *more]
     pipes, processes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}, []
     for i in range(count):
-        own, told = environment, ["--workers", ",".join(workers), "--worker", str(i)]
+        own, printed = environment, ["--workers", ",".join(workers), "--worker", str(i)]
         if by_environment:
-            told = []
+            printed = []
             own = {
                 **own,
                 "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}),
             }
-        processes.append(subprocess.Popen([*command, *told], env=own, **pipes))
+        processes.append(subprocess.Popen([*command, *printed], env=own, **pipes))
     return processes
 
 
@@ -150,10 +150,10 @@ def saves(processes, run):
 
 
 def ends(processes, seconds=90):
-    told = [process.communicate(timeout=seconds)[0] for process in processes]
-    for process, text in zip(processes, told, strict=True):
+    printed = [process.communicate(timeout=seconds)[0] for process in processes]
+    for process, text in zip(processes, printed, strict=True):
         assert process.returncode == 0, text[-3000:]
-    return told
+    return printed
 
 
 @pytest.mark.slow
@@ -166,17 +166,17 @@ def test_machines_are_one_and_end_together(odd):
         saves(processes, "lost")
         processes[lost].kill()
         left = processes[1 - lost]
-        told = left.communicate(timeout=60)[0]
-        assert left.returncode == 1, told[-3000:]
-        assert f"worker {1 - lost}: one of the workers {lost} (127.0.0.1:" in told
-        assert "is gone; start all of them again with --resume" in told
+        printed = left.communicate(timeout=60)[0]
+        assert left.returncode == 1, printed[-3000:]
+        assert f"worker {1 - lost}: one of the workers {lost} (127.0.0.1:" in printed
+        assert "is gone; start all of them again with --resume" in printed
 
     processes = start(2, "lost", "--save_every", "1", "--resume", by_environment=True)
     saves(processes, "lost")
     processes[1].send_signal(signal.SIGINT)
     for process in processes:
-        told = process.communicate(timeout=60)[0]
-        assert process.returncode == 130 and "go on with the same command and --resume" in told, told[-3000:]
+        printed = process.communicate(timeout=60)[0]
+        assert process.returncode == 130 and "go on with the same command and --resume" in printed, printed[-3000:]
     assert not checkpoints.load(Path("checkpoint/lost"))[0]["finished"]
     processes = start(3, "lost", "--resume", by_environment=True)
     train.train(Settings(**settings, run="one"), Launch(devices="cpu"))

@@ -72,7 +72,7 @@ def bits(values):
 
 
 def test_what_the_rewriting_leaves_in_float32():
-    """The products are bfloat16, of 7 bits; the loss and the optimiser's means of the gradients are not."""
+    """The products are bfloat16, of 7 bits; the loss and the optimizer's means of the gradients are not."""
     images, masks = batches(1)[0]
     steps = steps_of("bfloat16")
     assert bits(tf.function(steps.network, autograph=False)(images / 255)) == 7

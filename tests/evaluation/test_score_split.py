@@ -1,4 +1,4 @@
-"""The pass over a split: source size, poses, clean-up, best thresholds, ensembles, distances, memory."""
+"""The pass over a split: source size, augmentation and clean-up, best thresholds, ensembles, distances, memory."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""Optimisers and schedules by hand."""
+"""Optimizers and schedules by hand."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def cosine(high, low, share):
     return low + (high - low) * (1 + np.cos(np.pi * share)) / 2
 
 
-# === Optimisers ===
+# === Optimizers ===
 
 
 def by_pytorch(name, weight, gradients, rate, decay, momentum):
@@ -45,7 +45,7 @@ def by_pytorch(name, weight, gradients, rate, decay, momentum):
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop", "adagrad"])
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_optimisers_are_pytorchs(name, decay):
+def test_optimizers_are_pytorchs(name, decay):
     momentum = {"momentum": 0.8} if name in ("sgd", "rmsprop") else {}
     settings = Settings(optimizer=name, weight_decay=decay, learning_rate=0.1, epsilon=1e-8, **momentum)
     made = optimizers.build(settings, 1)

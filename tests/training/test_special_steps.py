@@ -61,7 +61,7 @@ def compiled(network, optimizer=None, **options):
 
 
 def state(network):
-    """All weights and the state of all optimisers."""
+    """All weights and the state of all optimizers."""
     variables = [*network.weights, *(v for o in network.optimizers for v in o.variables)]
     return [np.array(v.numpy(), "float32") for v in variables]
 
@@ -235,7 +235,7 @@ def test_two_devices_step_as_one(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_every_precision_trains_and_is_saved_with_its_optimisers(name, policy, tmp_path):
+def test_every_precision_trains_and_is_saved_with_its_optimizers(name, policy, tmp_path):
     """By `fit`, with a schedule and several steps an execution."""
     keras.config.set_dtype_policy(policy)
     try:
