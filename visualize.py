@@ -64,7 +64,8 @@ def chosen_rows(name, order, count):
         raise FileNotFoundError(f"{output / 'metrics.json'}: the run is not scored yet; {remedy} does it")
     result = read_json(output / "metrics.json", f"{remedy} writes it anew")
     with errors.unreadable(output / "metrics.json", f"{remedy} writes it anew"):
-        data, split_name = result["data"], result["split"]
+        data = result["data"]
+        split_name = result["split"]
     with errors.unreadable(output / "per_image.csv", f"{remedy} writes it anew"):
         scores = image_scores(output / "per_image.csv")
     split = open_split(data, split_name)

@@ -104,7 +104,8 @@ def main():
         run.mkdir(parents=True)
         settings = config.Settings(run="blobs", data="data", normalize="unit", batch_size=16)
         config.save(settings, run / "settings.yaml")
-        network, split = blur_network(), open_split("data", "test")
+        network = blur_network()
+        split = open_split("data", "test")
         network.save(run / "model.keras")
         thousands = arguments.images / 1000
 
@@ -119,7 +120,8 @@ def main():
             total = best_of(lambda: evaluate.evaluate("blobs", "test", at="network")) / thousands
 
         # 3. the scores alone; masks of four times the height and width; the bootstrap
-        options, networks = score_split.Options([0.5]), [(network, settings)]
+        options = score_split.Options([0.5])
+        networks = [(network, settings)]
 
         def scores():
             scored = score_split.score(

@@ -52,7 +52,8 @@ def script(truth, probabilities):
 
 def ours(truth, probabilities):
     """The same scores, and per-image means besides, batch by batch."""
-    histogram, parts = ScoreHistogram(), []
+    histogram = ScoreHistogram()
+    parts = []
     for start in range(0, len(truth), BATCH):
         true, scores = truth[start : start + BATCH], probabilities[start : start + BATCH]
         parts.append(metrics.counts(true, scores >= 0.5))

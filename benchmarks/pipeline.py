@@ -22,7 +22,9 @@ from config import Settings
 from datasets.arrays import Split
 from datasets.phantoms import phantom
 
-SIZE, COUNT, BATCH = (192, 256), 640, 16
+SIZE = (192, 256)
+COUNT = 640
+BATCH = 16
 GEOMETRY = {"flip": True, "turn": True, "rotation": 45.0, "zoom": 0.2, "shift": 0.1, "shear": 10.0}
 COLOR = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.2, "hue": 10.0}
 DEFAULT = GEOMETRY | COLOR
@@ -35,7 +37,8 @@ ALONE = {
 def speed(split, kind, options, passes):
     """Images per second, the median of some passes over the split after one that warms up."""
     settings = Settings(epochs=passes + 1, batch_size=BATCH, normalize=kind, **options)
-    batches, seconds = iter(pipeline.training(split, settings)), []
+    batches = iter(pipeline.training(split, settings))
+    seconds = []
     for _ in range(passes + 1):
         start = time.perf_counter()
         for _ in range(COUNT // BATCH):

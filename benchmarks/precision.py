@@ -31,7 +31,9 @@ from datasets.phantoms import phantom
 from inference import probabilities
 from training import steps as training_steps
 
-SIZE, SMALL, STEPS = 128, 32, 50
+SIZE = 128
+SMALL = 32
+STEPS = 50
 LOSS = "bce + dice"
 LINE = "{:24}{:>9}{:>7}{:>11}{:>7}{:>11}{:>7}"
 
@@ -86,7 +88,8 @@ def of_ours(number_format, xla, images, masks):
 def speeds(batch, rounds):
     """{name: (training, predicting a batch, predicting one image)}, images a second."""
     images, masks = phantoms(batch, SIZE)
-    tensors, times = (tf.constant(images), tf.constant(masks)), {}
+    tensors = (tf.constant(images), tf.constant(masks))
+    times = {}
     variants = {}
     for xla in (False, True):
         for policy in ("float32", "mixed_bfloat16"):

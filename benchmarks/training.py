@@ -49,8 +49,11 @@ def train(argv):
     import train
     from training import steps as training_steps
 
-    step, process, begun = training_steps.Loop.step, psutil.Process(), psutil.Process().create_time()
-    times, memory = [], {}
+    step = training_steps.Loop.step
+    process = psutil.Process()
+    begun = psutil.Process().create_time()
+    times = []
+    memory = {}
 
     def watched(self, *batch, **options):
         values = step(self, *batch, **options)

@@ -31,7 +31,8 @@ def write(folder: str | Path) -> Path:
 
 def text(folder: Path) -> str:
     """The card of a run as Markdown."""
-    settings, facts = runs.settings(folder), runs.facts(folder)
+    settings = runs.settings(folder)
+    facts = runs.facts(folder)
     name = runs.name_of(folder)
     data = data_facts(settings, facts)
     parts = [

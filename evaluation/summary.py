@@ -234,7 +234,8 @@ def threshold_table(means: np.ndarray, histograms: list, classes: Sequence[str])
     mean fractions of pixels in both masks, tp, and in any, union; and of these challenge_jaccard, as in ISIC 2018 Task
     2 (NaN without a true pixel).
     """
-    parts, thresholds = [], np.arange(1, STEPS) / STEPS
+    parts = []
+    thresholds = np.arange(1, STEPS) / STEPS
     for name, rows, histogram in zip(classes, means, histograms, strict=False):  # not that of all classes
         jaccard, dice, tp, fp, fn = rows
         pooled = histogram.threshold_curve(thresholds)

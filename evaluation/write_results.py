@@ -141,7 +141,8 @@ def write_tables(output, evaluation):
 
 def draw_panels(path, evaluation):
     """scores.png: scores by threshold, calibration, distribution over images, lesion sizes."""
-    counts, classes = evaluation.counts, evaluation.classes
+    counts = evaluation.counts
+    classes = evaluation.classes
     best = evaluation.result.get("best_thresholds")
     score_figures.scores(
         path,

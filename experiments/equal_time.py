@@ -109,13 +109,15 @@ def main():
     parser.add_argument("--epochs", type=int, nargs="+", help="of each variant, instead of those that fit --minutes")
     parser.add_argument("--seeds", type=int, nargs="+", help="default 1 2 3; attributes 1")
     args = parser.parse_args()
-    system, attributes = args.system, args.system == "attributes"
+    system = args.system
+    attributes = args.system == "attributes"
     data = args.data or ("dataset_isic18_task2_128x128" if attributes else "dataset_isic18_64x64")
     minutes = args.minutes or (5 if attributes else 2)
     epochs = args.epochs or [affordable(system, variant, data, minutes) for variant in VARIANTS[system]]
     if len(epochs) != len(VARIANTS[system]):
         parser.error(f"--epochs: expected {len(VARIANTS[system])} numbers, for {', '.join(VARIANTS[system])}")
-    epochs, scores = dict(zip(VARIANTS[system], epochs, strict=True)), {}
+    epochs = dict(zip(VARIANTS[system], epochs, strict=True))
+    scores = {}
     print(f"epochs: {epochs}", flush=True)
     for seed in args.seeds or ([1] if attributes else [1, 2, 3]):
         for variant in VARIANTS[system]:

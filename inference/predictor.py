@@ -153,7 +153,8 @@ class Predictor:
             fitted, size = self.read(image)
         else:
             _require_rgb(image)
-            fitted, size = self.fit(image), image.shape[:2]
+            fitted = self.fit(image)
+            size = image.shape[:2]
         return self.enlarge(self.probabilities(fitted[None])[0], size)
 
 

@@ -103,7 +103,8 @@ class SpatialReconstruction(keras.layers.Layer):
     def call(self, x):
         scales = self.norm.gamma / ops.sum(self.norm.gamma)
         gate = ops.sigmoid(self.norm(x) * ops.cast(scales, x.dtype))
-        rest, kept = gate * x, gate > self.threshold
+        rest = gate * x
+        kept = gate > self.threshold
         informative, redundant = ops.where(kept, x, rest), ops.where(kept, ops.zeros_like(x), rest)
         informative_a, informative_b = ops.split(informative, 2, axis=-1)  # (B, H, W, C/2) each
         redundant_a, redundant_b = ops.split(redundant, 2, axis=-1)

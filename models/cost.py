@@ -56,7 +56,9 @@ def peak_activation_bytes(ops):
     last = {}
     for op in ops:
         last.update({tensor.ref(): op for tensor in op.inputs})
-    live, now, peak = {}, 0, 0
+    live = {}
+    now = 0
+    peak = 0
     for op in ops:
         if op.type in SOURCES:
             continue

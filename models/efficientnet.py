@@ -86,7 +86,8 @@ def efficientnet_lite(x, version, stochastic_depth=0.0):
     stages = list(scaled(version))
     total = sum(blocks for blocks, *_ in stages)
     x = conv_norm(x, conv(STEM, 3, "encoder_stem", strides=2), "encoder_stem")  # (B, H/2, W/2, 32)
-    features, number = [], 0
+    features = []
+    number = 0
     for blocks, kernel, stride, expansion, filters in stages:
         if stride > 1:
             features.append(x)

@@ -15,7 +15,8 @@ class Call(NamedTuple):
 
 def layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers of a network, and those within them: of models inside it and of layers made of several."""
-    left, found = _parts(network)[::-1], set()
+    left = _parts(network)[::-1]
+    found = set()
     while left:
         layer = left.pop()
         if id(layer) not in found:

@@ -108,7 +108,8 @@ def variable(model, network, name):
     """The layer and the variable of `model` that hold the tensor `name` of the original `network`, or None."""
     module, part = re.fullmatch(r"(?:(.*)[./])?(\w+)", name).groups(default="")
     if part == "layer_scale":  # a tensor of the block itself
-        module, part = name, "weight"
+        module = name
+        part = "weight"
     wanted, *inner = layer_name(network, module).split("/")
     layer = next((layer for layer in model.layers if layer.name == wanted), None)
     for attribute in inner:

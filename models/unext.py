@@ -33,7 +33,8 @@ class ChannelShift(keras.layers.Layer):
         self.axis = axis
 
     def build(self, shape):
-        span, channels = 2 * REACH + 1, shape[3]
+        span = 2 * REACH + 1
+        channels = shape[3]
         group = -(-channels // span)
         kernel = np.zeros((span, channels), "float32")
         # a convolution with a one at offset -s moves by s: the group of the largest shift looks back farthest

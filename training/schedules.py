@@ -15,7 +15,8 @@ class EveryEpoch(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule whose rate changes after each `an_epoch` updates alone."""
 
     def __init__(self, schedule, an_epoch):
-        self.schedule, self.an_epoch = schedule, an_epoch
+        self.schedule = schedule
+        self.an_epoch = an_epoch
 
     def __call__(self, step):
         return self.schedule(ops.floor(ops.cast(step, "float32") / self.an_epoch) * self.an_epoch)
@@ -34,7 +35,8 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     rate/250,000 at the last one. The momenta stay as they are."""
 
     def __init__(self, rate, updates):
-        self.rate, self.updates = rate, updates
+        self.rate = rate
+        self.updates = updates
 
     def __call__(self, step):
         step = ops.cast(step, "float32")

@@ -158,10 +158,12 @@ def find_pairs(
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
         elif images is None:
-            there, missing = part.mask_places[0], " and ".join(part.image_places)
+            there = part.mask_places[0]
+            missing = " and ".join(part.image_places)
             raise FileNotFoundError(f"{there} is there, images {missing} are not: add them")
         elif masks is None and split in ("train", "all"):
-            there, missing = part.image_places[0], " and ".join(part.mask_places)
+            there = part.image_places[0]
+            missing = " and ".join(part.mask_places)
             raise FileNotFoundError(f"{there} is there, masks {missing} are not: add them")
         elif masks is None:
             notes.append(f"{split} has images only: {' and '.join(part.mask_places)} not found")
