@@ -70,9 +70,9 @@ def test_the_settings_decide():
     ("wrong", "message"),
     [
         ({"schedule": "cosine", "final_rate": 1e-3}, r"final_rate 0\.001 is above learning_rate 0\.0001"),
-        ({"final_rate": 1e-6}, "final_rate is that of schedule cosine and cosine_restart"),
-        ({"momentum": 0.9}, "momentum is that of optimizer sgd and rmsprop"),
-        ({"schedule": "exp", "period": 3}, "period is that of schedule cosine and cosine_restart and step"),
+        ({"final_rate": 1e-6}, "final_rate is only for schedule cosine and cosine_restart"),
+        ({"momentum": 0.9}, "momentum is only for optimizer sgd and rmsprop"),
+        ({"schedule": "exp", "period": 3}, "period is only for schedule cosine and cosine_restart and step"),
         ({"schedule": "cosine", "period": 3, "warmup_steps": 5}, "cosine without period"),
         ({"freeze_epochs": 50}, "expected fewer than the 50 epochs"),
         ({"freeze_epochs": 1, "options": {"freeze_encoder": True}}, "use one"),
