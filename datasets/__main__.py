@@ -5,6 +5,7 @@
     python -m datasets isic2017 --archives DIR --size 256x256       the official .zip files, read without unpacking
     python -m datasets kvasir_seg --download                        fetch them first
     python -m datasets folder --folders data --root dataset_mine    your own: data/train/images, data/train/masks, …
+    python -m datasets check data                                   what would be read of it and how, and a picture
     python -m datasets synthetic --count 300                        phantoms drawn by the program
     python -m datasets --combine isic2018,ph2 --folders DIR         several together, in DIR as folders or .zip files
     python -m datasets ham10000 --folders DIR --records             TensorFlow Dataset records in place of arrays
@@ -24,12 +25,13 @@ datasets.tfds_builders`, or `python train.py --data tfds:ROOT/ham10000_segmentat
 """
 
 import argparse
+import sys
 
 from datasets import folder
+from datasets.preparation import check
 from datasets.preparation.command_line import add_arguments, draw, fetched, run
 from datasets.preparation.splits import FOLDS, Division
 from datasets.registry import TABLE
-from imaging.masks import Labels
 from utils import errors
 from utils.arguments import names, positive, snake_case
 
@@ -43,14 +45,6 @@ def listing() -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def values(text: str) -> tuple[int, ...]:
-    """(1, 2) from "1,2". ArgumentTypeError: not whole numbers from 0 to 255."""
-    found = text.split(",")
-    if not all(value.strip().isdecimal() and int(value) <= 255 for value in found):
-        raise argparse.ArgumentTypeError(f"'{text}': expected whole numbers from 0 to 255 with commas between")
-    return tuple(map(int, found))
-
-
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         "python -m datasets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,11 +56,7 @@ def parse_arguments(argv):
     add_arguments(parser, root=None)
     parser.add_argument("--folds", type=positive, help=f"number of folds, without official splits (default {FOLDS})")
     parser.add_argument("--fold", type=positive, default=1, help="the one to test on, from 1 (default 1)")
-    classes = parser.add_mutually_exclusive_group()
-    classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
-    classes.add_argument("--index_classes", type=names, default=[], help="own data: values of the one mask file")
-    parser.add_argument("--mask_values", type=values, default=(), help="own data: values of a mask that are lesion")
-    parser.add_argument("--ignore", type=values, default=(), help="own data: unsure values, which become background")
+    folder.add_arguments(parser)
     parser.add_argument("--count", type=positive, default=300, help="phantoms to train on (default 300)")
     parser.add_argument("--records", action="store_true", help="TensorFlow Dataset records in place of arrays")
     args = parser.parse_args(snake_case(argv))
@@ -78,8 +68,6 @@ def parse_arguments(argv):
     folds = args.folds or FOLDS
     if folds < 3 or args.fold > folds:
         parser.error(f"--fold {args.fold} of --folds {folds}: expected a fold from 1 on, of at least 3")
-    if args.index_classes and args.mask_values:
-        parser.error("--index_classes says itself what the values are; of --mask_values and it expected one")
     if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
         parser.error("--records writes one data set as it is, without --combine, --drop_leaks and --on_error skip")
     args.root = args.root or f"dataset_{'_'.join(chosen)}"
@@ -87,11 +75,15 @@ def parse_arguments(argv):
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["check"]:
+        check.main(argv[1:])
+        return
     args, chosen = parse_arguments(argv)
     if not chosen:
         print(listing())
         return
-    own = folder.declaration(args.classes, args.index_classes, Labels(args.mask_values, args.ignore))
+    own = folder.from_arguments(args)
     declarations = [own if name == "folder" else TABLE[name] for name in chosen]
     if "synthetic" in [one.name for one in declarations]:
         draw(args.count, args)

@@ -12,12 +12,15 @@ Masks are black and white. Where they are not, say what their values mean (docs/
 lesion, --ignore 255 makes background of an unsure border of that value; of masks with a palette these are indices.
 """
 
+import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
 
 from datasets.declaration import Declaration, Part
 from imaging.masks import USUAL, Labels
+from utils.arguments import names
+from utils.errors import UserError
 
 _WITHIN = {"within_images": r"(^|/)images/", "within_masks": r"(^|/)masks/"}
 _SUFFIX = "(_segmentation|_Segmentation|_mask|_lesion|)"
@@ -37,6 +40,30 @@ DATASET = Declaration(
     citation="",
     homepage="datasets/folder.py, which describes the folders",
 )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the masks of own data are."""
+    classes = parser.add_mutually_exclusive_group()
+    classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
+    classes.add_argument("--index_classes", type=names, default=[], help="own data: values of the one mask file")
+    parser.add_argument("--mask_values", type=_values, default=(), help="own data: values of a mask that are lesion")
+    parser.add_argument("--ignore", type=_values, default=(), help="own data: unsure values, which become background")
+
+
+def from_arguments(args: argparse.Namespace) -> Declaration:
+    """The declaration by the options of `add_arguments`. UserError: two of them contradict each other."""
+    if args.index_classes and args.mask_values:
+        raise UserError("--index_classes says itself what the values are: leave --mask_values out")
+    return declaration(args.classes, args.index_classes, Labels(args.mask_values, args.ignore))
+
+
+def _values(text):
+    """(1, 2) from "1,2". ArgumentTypeError: not whole numbers from 0 to 255."""
+    found = text.split(",")
+    if not all(value.strip().isdecimal() and int(value) <= 255 for value in found):
+        raise argparse.ArgumentTypeError(f"'{text}': expected whole numbers from 0 to 255 with commas between")
+    return tuple(map(int, found))
 
 
 def declaration(

@@ -81,6 +81,20 @@ def index_mask(
     return np.stack(masks, axis=-1)  # (H, W, classes)
 
 
+def reading(data: bytes, labels: Labels = USUAL) -> str:
+    """How `mask` reads a file, in words. UserError: it does not."""
+    if labels != USUAL:
+        return "labels by --mask_values and --ignore"
+    pixels = decode.as_stored(data)
+    gray = _one_channel(pixels, data)
+    values = set(np.unique(gray).tolist())
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and len(np.unique(pixels[..., 3])) > 1:
+        return "what is opaque is lesion"
+    if values <= {0, 1}:
+        return "0 and 1" if values == {0, 1} else f"{values.pop()} alone"
+    return "0 and 255" if values <= {0, 255} else "grays, cut at 127"
+
+
 def _checked_size(data, source):
     size = headers.upright_size(data)
     if source is not None and size != tuple(source):

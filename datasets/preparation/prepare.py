@@ -11,11 +11,13 @@ import numpy as np
 
 from datasets import arrays
 from datasets.declaration import Declaration
-from datasets.preparation import load_pairs, near_duplicates
+from datasets.preparation import contact_sheet, load_pairs, near_duplicates
 from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere, fingerprint, join
 from datasets.preparation.splits import Division, divide
 from utils.errors import UserError
+from utils.files import locked
 
+CHECK = "check.jpg"  # in ROOT: some pairs, to be seen at a glance
 REVISION = 4  # of the preparation: raise it when the same files would give other arrays
 
 
@@ -60,6 +62,12 @@ def prepare(
         check(listings)
     if "folds" in options.division.chosen and not any("all" in one.pairs for one in listings):
         raise UserError(f"{declarations[0].title} has official splits: --folds is for data sets without")
+    with locked(root, f"'{root}' is being written right now by another process: wait for it, or choose another --root"):
+        return _prepared(root, listings, size, options)
+
+
+def _prepared(root, listings, size, options):
+    """Steps 2 and 3 of `prepare`, of which one process at a time is at work in `root`."""
     # 2. is it done?
     division = sorted(options.division.chosen.items())
     mark = fingerprint(listings, (REVISION, *size, options.on_error, options.drop_leaks, division))
@@ -72,18 +80,19 @@ def prepare(
     pairs, notes = join(listings)
     meta = {
         "dataset": "+".join(one.declaration.name for one in listings),
-        "task": declarations[0].task,
-        "licence": "; ".join(dict.fromkeys(one.terms for one in declarations)),
+        "task": listings[0].declaration.task,
+        "licence": "; ".join(dict.fromkeys(one.declaration.terms for one in listings)),
         "source": [one.origin for one in listings],
         "fingerprint": mark,
         "notes": [note for one in listings for note in one.notes] + notes,
     }
     problems = {split: [text for one in listings for text in one.problems.get(split, ())] for split in arrays.SPLITS}
-    with arrays.Writer(root, meta, size, declarations[0].classes) as writer:
+    with arrays.Writer(root, meta, size, listings[0].declaration.classes) as writer:
         meta |= _write(writer, pairs, problems, options)
         if not any(part["images"] for part in meta["summary"].values()):
             skipped = [message for part in meta["summary"].values() for message in part["skipped"]]
             raise UserError(f"no image is left, all were skipped: {skipped[0]}")
+    _draw(root, options.division.seed)
     return arrays.read_meta(root), True
 
 
@@ -173,6 +182,19 @@ def _areas(areas, classes):
         quartiles = np.percentile(filled, [0, 25, 50, 75, 100]).round(2).tolist() if len(filled) else []
         table[name] = {"empty": int(len(column) - len(filled)), "quartiles": quartiles}
     return table
+
+
+def _draw(root, seed):
+    """Write ROOT/check.jpg: a contact sheet of pairs drawn from all splits with masks."""
+    pairs = []  # (caption, split, number)
+    for name in arrays.read_meta(root)["masks"]:
+        split = arrays.open_split(root, name)
+        pairs += [(f"{name} {identifier}", split, number) for number, identifier in enumerate(split.ids)]
+    drawn = [pairs[number] for number in contact_sheet.chosen(len(pairs), seed)]
+    if drawn:
+        images = [split.images[number] for _, split, number in drawn]
+        masks = [split.masks[number] for _, split, number in drawn]
+        contact_sheet.write(root / CHECK, [caption for caption, _, _ in drawn], images, masks)
 
 
 # === Summary ===
