@@ -50,6 +50,6 @@ def read_masks(folder, identifier, classes, size=None):
         path = Path(folder) / mask_name(identifier, classes, k)
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
         if mask is None:
-            raise FileNotFoundError(f"{path}: no readable mask; python evaluate.py --run {Path(folder).name} writes it")
+            raise FileNotFoundError(f"{path}: no readable mask; python evaluate.py writes it")
         masks.append((mask if size is None else cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)) > 127)
     return np.stack(masks, axis=-1)  # (H, W, classes)
