@@ -25,8 +25,8 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	$(BIN)/python dataset_isic18.py --synthetic 240 --size 96x128 --root demo/dataset
 	$(BIN)/python train.py --config configs/demo.yaml
 	$(BIN)/python evaluate.py --run demo --split test
-	@echo "report:   output/demo/report.html; scores: output/demo/performances.txt"
-	@echo "pictures: output/demo/sample_results.png, progress.png, ROC.png; masks: predictions/demo/"
+	@echo "report:   output/demo/test/report.html; scores: output/demo/test/performances.txt"
+	@echo "pictures: output/demo/test/*.png; training: output/demo/progress.png; masks: predictions/demo/test/"
 
 lint: setup      ## ruff, codespell and mypy
 	$(BIN)/ruff check .

@@ -9,22 +9,30 @@
     python evaluate.py --run isic18_adstnet --split test --part head        # the map of AdSTNet's head, for once
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
     python evaluate.py --compare unet as_net unet+as_net # a comparison of scored runs, with paired intervals
+    python evaluate.py --compare as_net/test as_net/test_no_tta # or of a run's evaluations
+    python evaluate.py --list                            # all evaluations of all runs, and means over seeds
     python evaluate.py --masks DIR --truth DIR --task 1 --run theirs        # mask files of any tool
 
-Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of the run's data folder. Writes
+Reads `checkpoint_best/RUN/model.keras` and `settings.yaml`, and the arrays of the run's data folder. Each evaluation
+has a folder of its own, output/RUN/EVALUATION, named by its split and by what differs from the run's own settings: val,
+test, test_no_tta, test_best, test_dataset_ph2 … (evaluation/evaluations.py); the same command again replaces it. Writes
 
-    output/RUN/report.html             everything in one page, to be read in a browser; report.md, the same in Markdown
-    output/RUN/performances.txt        the scores as text
-    output/RUN/metrics.json            the scores for programs (undefined scores are null)
-    output/RUN/per_image.csv           counts and scores of each image and class
-    output/RUN/thresholds.csv          scores over thresholds
-    output/RUN/classes.csv             where there are several: a row a class, their mean, all together
-    output/RUN/*.png                   ROC, Precision_recall, scores; sample_results: the best, median and worst image
-    output/RUN/worst/                  the 20 worst images
-    predictions/RUN/<id>_segmentation.png     masks, 0 and 255
+    output/RUN/report.html       all evaluations of the run in one table, with links to their reports
+    output/RUN/EVALUATION/
+        report.html              everything in one page, to be read in a browser; report.md, the same in Markdown
+        performances.txt         the scores as text
+        metrics.json             the scores for programs (undefined scores are null)
+        per_image.csv            counts and scores of each image and class
+        thresholds.csv           scores over thresholds
+        classes.csv              where there are several: a row a class, their mean, all together
+        *.png                    ROC, Precision_recall, scores; sample_results: the best, median and worst image
+        worst/                   the 20 worst images
+    predictions/RUN/EVALUATION/<id>_segmentation.png     masks, 0 and 255
 
-and beside the run its scores and, from validation images, its best thresholds, in run.json and the model card. What
-the head of AdSTNet gives, --part head, is scored under the name RUN_head and not kept with the run.
+and beside the run its scores and, from validation images, its best thresholds for masks that are made so (--tta,
+--clean), in run.json and the model card. What the head of AdSTNet gives, --part head, is scored under the name RUN_head
+and not kept with the run; nor is anything where training wrote another network in the meantime. `--compare` takes the
+newest evaluation that all runs have, of --split if one is given; or RUN/EVALUATION.
 
 Scoring is done at the size of the true mask files: probabilities are resized bilinearly, then thresholded and cleaned.
 `--at network` does it at the size of the prepared arrays, which needs no original files. There are two kinds of scores.
@@ -65,13 +73,14 @@ import runs
 from datasets.arrays import open_split
 from datasets.isic2018 import CLASSES
 from datasets.preparation.source_masks import source_masks
-from evaluation import compare, mask_files, model_card, score_split, write_results
+from evaluation import compare, evaluations, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference import arguments
 from inference.predictor import check_fit
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
+from utils.files import locked
 
 # === What is scored ===
 
@@ -81,7 +90,10 @@ def load(folder, part):
     if part == "backbone":
         return model.load(runs.network_file(folder))
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
-    if network is None or not isinstance(network.output, dict):
+    of_this_training = (
+        network is not None and network.name == runs.settings(folder).model
+    )  # of an earlier one it may be
+    if not of_this_training or not isinstance(network.output, dict):
         raise UserError(f"run '{runs.name_of(folder)}' was not trained with a head: score it with --part backbone")
     return keras.Model(network.input, network.output["binary"], name=network.name)
 
@@ -123,6 +135,7 @@ def evaluate(
     first = settings[0]
     images = open_split(first.data, split)
     chosen = chosen_thresholds(folders, first, images, threshold)
+    weights = [runs.weights_of(folder) for folder in folders]
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
         check_fit(network, images, first.data)
@@ -130,8 +143,11 @@ def evaluate(
 
     # 2. predict, count
     name = run_name(folders, part)
-    predictions = Path("predictions") / name
+    own = runs.settings(folders[0])
+    output = evaluations.OUTPUT / name / evaluations.name_of(split, own, first, threshold, at)
+    predictions = evaluations.masks_of(output)
     truth_of, size_of = truth(first.data, split, images, at)
+    write_results.clear(output, predictions)
     scored = score_split.score(networks, images, truth_of, size_of, options, predictions)
     print(f"masks       {predictions}/")
     if scored is None:
@@ -140,7 +156,10 @@ def evaluate(
 
     # 3. scores
     of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"  # in a file alone nothing is noted
-    own_data = first.data == runs.settings(folders[0]).data
+    if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
+        print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
+        of_the_run = False
+    own_data = first.data == own.data
     head = {"run": name, "data": str(first.data), "split": split, "images": len(images.ids)}
     head |= {"size": list(images.images.shape[1:3]), "at": at, "threshold": threshold_facts(chosen, images.classes)}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
@@ -152,12 +171,12 @@ def evaluate(
         found = mask_images.read_masks(predictions, images.ids[number], images.classes)
         return images.images[number], images.masks[number], found
 
-    output = Path("output") / name
     evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes)
     write_results.draw(output, evaluation, images, predictions)
     text = write_results.write(output, evaluation, dataclasses.asdict(first), sample)
     if of_the_run:
-        remember(folders[0], result, images.classes, own_data)
+        remember(folders[0], output.name, result, images.classes)
+    evaluations.write_overview(name)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return write_results.without_nan(result)
@@ -174,7 +193,7 @@ def chosen_thresholds(folders, settings, images, threshold):
     if threshold in runs.CHOSEN and len(folders) > 1:
         raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
     wanted = settings.threshold if threshold is None else threshold
-    return runs.thresholds(runs.name_of(folders[0]), runs.facts(folders[0]), images.classes, wanted)
+    return runs.thresholds(folders[0], images.classes, wanted, settings.tta, settings.clean)
 
 
 def threshold_facts(chosen, classes):
@@ -184,24 +203,27 @@ def threshold_facts(chosen, classes):
     return dict(zip(classes, chosen, strict=True))
 
 
-def remember(folder, result, classes, own_data):
-    """Keep the scores with the run and, of its own validation images, the best thresholds; renew its model card."""
-    kept = ["data", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
+def remember(folder, evaluation, result, classes):
+    """Keep the scores with the run and, of its own validation images, the best thresholds; renew its model card.
+
+    evaluation: its name.
+    """
+    kept = ["data", "split", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
     kept += [name for name in ("challenge", "class_mean", "presence") if name in result]
-    split = result["split"] if own_data else f"{result['split']} of {result['data']}"
-    results = runs.facts(folder).get("results", {}) | {split: {name: result[name] for name in kept}}
-    runs.note(folder, results=write_results.without_nan(results))
-    best = result["best_thresholds"]
-    if best["kept"]:
-        usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
-        together = usual | best.get("together", best["best"])
-        runs.note(folder, thresholds=usual | best["best"], challenge_thresholds=together)
-        runs.reseal(folder)
-    model_card.write(folder)
+    with locked(folder, f"{folder}/ is being written by another process; evaluate again", wait=60):
+        results = runs.facts(folder).get("results", {}) | {evaluation: {name: result[name] for name in kept}}
+        runs.note(folder, results=write_results.without_nan(results))
+        best = result["best_thresholds"]
+        if best["kept"]:
+            usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
+            together = usual | best.get("together", best["best"])
+            chosen = {"thresholds": usual | best["best"], "challenge_thresholds": together}
+            runs.keep_thresholds(folder, result["tta"], result["clean"], **chosen)
+        model_card.write(folder)
 
 
 def evaluate_masks(masks: Path, truth: Path, task: int, run: str, boundary: bool = False) -> dict:
-    """Score mask files of any tool into output/RUN/; returns the contents of metrics.json."""
+    """Score mask files of any tool into output/RUN/masks/; returns the contents of metrics.json."""
     pairs = mask_files.find_pairs(masks, truth, task)
     classes = CLASSES[task]
     options = score_split.Options([0.5] * len(classes), boundary=boundary)
@@ -214,12 +236,19 @@ def evaluate_masks(masks: Path, truth: Path, task: int, run: str, boundary: bool
         _, found, true = pairs[number]
         return None, mask_files.read(true), mask_files.read(found)
 
-    output = Path("output") / run
+    output = evaluations.OUTPUT / run / evaluations.MASK_FILES
+    write_results.clear(output)
     evaluation = write_results.Evaluation(result, scored, table, [pair[0] for pair in pairs], classes)
     text = write_results.write(output, evaluation, {}, sample)
+    evaluations.write_overview(run)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv\n")
     print(text, end="")
     return write_results.without_nan(result)
+
+
+def _evaluation(name):
+    """RUN or RUN/EVALUATION as it is, and the name of a run that is given by its path."""
+    return name if (evaluations.OUTPUT / name).is_dir() else runs.name_of(name)
 
 
 def parser():
@@ -227,7 +256,7 @@ def parser():
     which = parser.add_mutually_exclusive_group()
     arguments.add_run(which)
     which.add_argument("--runs", metavar="A,B,…", help="several runs: the mean of their probabilities is scored")
-    parser.add_argument("--split", default="val", help="train, val (default) or test")
+    parser.add_argument("--split", help="train, val (default) or test; of --compare those that are compared")
     parser.add_argument("--data", help="folder of prepared arrays (default: the run's)")
     parser.add_argument("--at", choices=("source", "network"), default="source", help="the size that is scored")
     arguments.add_masks(parser)
@@ -238,6 +267,7 @@ def parser():
     parser.add_argument("--output", choices=parts, **older)
     parser.add_argument("--boundary", action="store_true", help="also measure boundary distances")
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="compare scored runs, with paired intervals")
+    parser.add_argument("--list", action="store_true", help="show the evaluations of all runs in one table")
     parser.add_argument("--masks", type=Path, help="folder of mask files to score, with --truth, --task and --run")
     parser.add_argument("--truth", type=Path, help="folder of true mask files")
     parser.add_argument("--task", type=int, choices=(1, 2), default=1, help="1 lesion (default), 2 five attributes")
@@ -248,12 +278,15 @@ def parser():
 def main(argv=None):
     given = parser().parse_args(snake_case(argv))
     if given.compare:
-        print(compare.compare([runs.name_of(run) for run in given.compare]), end="")
+        print(compare.compare([_evaluation(name) for name in given.compare], given.split), end="")
+    elif given.list:
+        print(evaluations.overview(), end="")
     elif given.masks or given.truth:
         if not (given.masks and given.truth and given.run):
             raise UserError("mask files need all of --masks DIR, --truth DIR and --run NAME")
         evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
     else:
+        given.split = given.split or "val"
         names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
         ensemble = given.runs.split(",") if given.runs else ()
         evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})

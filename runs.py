@@ -34,6 +34,7 @@ ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not 
 KINDS = {  # of the facts
     "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
     "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
+    "other_thresholds": dict,
 }  # fmt: skip
 
 WIDTH = 150  # letters in a line of a figure's title
@@ -133,8 +134,12 @@ def _check_facts(found, path):
         if name in found and not isinstance(found[name], kind):
             raise UserError(f"{path}: {name} is {found[name]!r}, expected a {kind.__name__}; was it edited?")
     require_file_names(found.get("classes", ()), path)
-    for name in CHOSEN.values():
-        for label, value in found.get(name, {}).items():
+    others = found.get("other_thresholds", {})
+    for each in (found, *others.values()):
+        best = [each.get(name, {}) if isinstance(each, dict) else None for name in CHOSEN.values()]
+        if not all(isinstance(values, dict) for values in best):
+            raise UserError(f"{path}: other_thresholds is {others!r}, expected thresholds by class; was it edited?")
+        for label, value in (item for values in best for item in values.items()):
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise UserError(f"{path}: the threshold of {label} is {value!r}, expected 0 to 1; was it edited?")
 
@@ -160,6 +165,13 @@ def reseal(folder: str | Path) -> None:
         os.utime(path, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
 
 
+def weights_of(run: Path) -> list[tuple[str, int]]:
+    """What tells the network of a run from another: names and checksums in its file, whatever is sealed in it."""
+    file = network_file(run)
+    with errors.unreadable(file, "copy the file again"), zipfile.ZipFile(file) as archive:
+        return [(entry.filename, entry.CRC) for entry in archive.infolist()]
+
+
 def _sealed(file):
     """What is sealed in a `.keras` file, a dictionary; empty where nothing is."""
     if not zipfile.is_zipfile(file):
@@ -174,22 +186,49 @@ def _sealed(file):
 # === Thresholds ===
 
 
-def thresholds(name: str, facts: dict, classes: list[str], wanted: float | str) -> list[float]:
-    """The threshold of each class: one number for all, or those of CHOSEN that evaluate.py noted in `facts`.
+def variant(tta: bool, clean: bool) -> str:
+    """How masks are made, in a word: bare, tta, clean or tta+clean."""
+    return "+".join([*["tta"] * tta, *["clean"] * clean]) or "bare"
 
-    UserError: not from 0 to 1; or the run, called `name`, was not evaluated on its validation images yet.
+
+def thresholds(run: str | Path, classes: list[str], wanted: float | str, tta: bool, clean: bool) -> list[float]:
+    """The threshold of each class: one number for all, or those of CHOSEN that evaluate.py noted with the run.
+
+    run: from what `find` returns. tta, clean: how the masks are made, for each way of which others are kept.
+    UserError: not from 0 to 1; or the run was not evaluated so on its validation images yet.
     """
     if wanted not in CHOSEN:
         if not isinstance(wanted, int | float) or not 0 <= wanted <= 1:
             raise UserError(f"threshold is {wanted}, expected 0 to 1, or {' or '.join(CHOSEN)}")
         return [wanted] * len(classes)
-    best = facts.get(CHOSEN[wanted], {})
+    best = kept_thresholds(run, tta, clean).get(CHOSEN[wanted], {})
     if missing := [each for each in classes if each not in best]:
+        name = name_of(run)
+        options = f"{'--tta' if tta else '--no_tta'} {'--clean' if clean else '--no_clean'}"
         raise UserError(
             f"run '{name}' has no best threshold for {', '.join(missing)} yet: "
-            f"python evaluate.py --run {name} --split val finds it"
+            f"python evaluate.py --run {name} --split val {options} finds it, or choose one: --threshold 0.5"
         )
     return [best[each] for each in classes]
+
+
+def kept_thresholds(run: str | Path, tta: bool, clean: bool) -> dict[str, dict[str, float]]:
+    """What is noted with a run for masks that are made so, {value of CHOSEN: {class: threshold}}; may be empty."""
+    own = settings(run)
+    found = facts(run)
+    if (tta, clean) == (own.tta, own.clean):
+        return {name: found[name] for name in CHOSEN.values() if name in found}
+    return found.get("other_thresholds", {}).get(variant(tta, clean), {})
+
+
+def keep_thresholds(folder: Path, tta: bool, clean: bool, **best: dict[str, float]) -> None:
+    """Note thresholds for masks that are made so, by the values of CHOSEN, and seal them into the network."""
+    own = settings(folder)
+    if (tta, clean) == (own.tta, own.clean):
+        note(folder, **best)
+    else:
+        note(folder, other_thresholds=facts(folder).get("other_thresholds", {}) | {variant(tta, clean): best})
+    reseal(folder)
 
 
 # === As text ===

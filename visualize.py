@@ -14,11 +14,12 @@ RUN is the name of a run or the path of its folder, such as checkpoint_best/RUN.
 which train.py writes, and shows the settings in its title. `predict` runs the network on one image of prepared data and
 shows probabilities, masks and scores of each class. `distribution` reads the masks of prepared data: of which class
 those are that are not empty, how many images have any, and how many of the pixels each class has. The others need a run
-scored by evaluate.py, of whose images they show the --count best, median or worst (--order): they read
-`output/RUN/metrics.json` and `per_image.csv`, the masks in `predictions/RUN/` and the prepared arrays. `attention` and
-`gradcam` also take image files, folders and patterns, and then need the run alone. `labels` needs no run: it shows
---count training images of prepared data. Each writes one picture, `output/RUN/COMMAND….png` (`output/labels.png`,
-`output/distribution.png`) or --out FILE (.png, .pdf or .svg), in two seconds, those that run a network in ten.
+scored by evaluate.py, of whose images they show the --count best, median or worst (--order), by the newest evaluation
+or --evaluation NAME: they read `metrics.json` and `per_image.csv` in `output/RUN/EVALUATION/`, the masks in
+`predictions/RUN/EVALUATION/` and the prepared arrays. `attention` and `gradcam` also take image files, folders and
+patterns, and then need the run alone. `labels` needs no run: it shows --count training images of prepared data. Each
+writes one picture, COMMAND….png into `output/RUN/`, of a scored run into `output/RUN/EVALUATION/` (`output/labels.png`,
+`output/distribution.png`), or --out FILE (.png, .pdf or .svg), in two seconds, those that run a network in ten.
 
 Attention: every gate that multiplies a map by a sigmoid, averaged over its channels, in the order of the network
 (attention U-Nets, LF-Net); of AS-Net the two gates of each spatial step together, and the mean map of each channel
@@ -40,7 +41,7 @@ import metrics
 import runs
 from datasets.arrays import open_split, read_meta
 from datasets.class_statistics import class_statistics
-from evaluation import samples
+from evaluation import evaluations, samples
 from figures import classes as class_figures
 from figures import sheets, training_curves
 from imaging import files
@@ -48,32 +49,36 @@ from inference.arguments import add_run, add_threshold
 from utils import errors
 from utils.arguments import positive, snake_case
 from utils.errors import UserError
-from utils.files import read_json
 
 # === Scored runs ===
 
 
-def chosen_rows(name, order, count):
+def chosen_rows(evaluation, order, count):
     """Rows (label, image, truth, prediction) of the best, median or worst images of a scored run, split and title.
 
-    FileNotFoundError, UserError: the run is not scored, has not so many images, or was scored on other data.
+    evaluation: folder in output/. FileNotFoundError, UserError: the run was scored on other data, or files are damaged.
     """
-    output = Path("output") / name
-    remedy = f"python evaluate.py --run {name}"
-    if not (output / "metrics.json").exists():
-        raise FileNotFoundError(f"{output / 'metrics.json'}: the run is not scored yet; {remedy} does it")
-    result = read_json(output / "metrics.json", f"{remedy} writes it anew")
-    with errors.unreadable(output / "metrics.json", f"{remedy} writes it anew"):
-        data = result["data"]
-        split_name = result["split"]
-    with errors.unreadable(output / "per_image.csv", f"{remedy} writes it anew"):
-        scores = image_scores(output / "per_image.csv")
-    split = open_split(data, split_name)
+    result = evaluations.read(evaluation)
+    table = evaluation / "per_image.csv"
+    with errors.unreadable(table, "python evaluate.py writes it anew"):
+        scores = image_scores(table)
+    if result["split"] is None:
+        raise UserError(
+            f"{evaluation}: mask files were scored there, of which there are no images; {evaluation}/worst has pictures"
+        )
+    split = open_split(result["data"], result["split"])
     if list(scores.index) != list(split.ids):
-        raise UserError(f"{data}: not the images of {output / 'per_image.csv'}; {remedy} scores it anew")
+        raise UserError(f"{result['data']}: not the images of {table}; python evaluate.py scores it anew")
     chosen = [(order, i) for i in samples.pick(scores, order, count)]
-    rows = list(samples.sample_rows(split, chosen, scores.to_numpy(), Path("predictions") / name))
-    return rows, split, f"{name}: {order} of {len(scores)} images of {split_name}"
+    rows = list(samples.sample_rows(split, chosen, scores.to_numpy(), evaluations.masks_of(evaluation)))
+    name = evaluation.relative_to(evaluations.OUTPUT).as_posix()
+    return rows, split, f"{name}: {order} of {len(scores)} images of {result['split']}"
+
+
+def scored(given):
+    """The folder of the evaluation that --run and --evaluation ask for."""
+    name = runs.name_of(given.run)
+    return evaluations.find(f"{name}/{given.evaluation}" if given.evaluation else name)
 
 
 def image_scores(path):
@@ -87,9 +92,9 @@ def image_scores(path):
 
 def sheet(given):
     """Samples or errors of a scored run; returns the picture's path."""
-    name = runs.name_of(given.run)
-    out = given.out or Path("output") / name / f"{given.command}_{given.order}.png"
-    rows, split, title = chosen_rows(name, given.order, given.count)
+    evaluation = scored(given)
+    out = given.out or evaluation / f"{given.command}_{given.order}.png"
+    rows, split, title = chosen_rows(evaluation, given.order, given.count)
     draw = {"samples": sheets.sample_sheet, "errors": sheets.error_sheet}[given.command]
     draw(rows, out, split.classes, title)
     return out
@@ -116,11 +121,12 @@ def heat(given):
     if given.images:
         pictures = own_pictures(given.images, predictor.size)
         title = predictor.name
-        file = f"{given.command}.png"
+        file = Path("output") / predictor.name / f"{given.command}.png"
     else:
-        rows, _, title = chosen_rows(predictor.name, given.order, given.count)
+        evaluation = scored(given)
+        rows, _, title = chosen_rows(evaluation, given.order, given.count)
         pictures = [(label, image) for label, image, _, _ in rows]
-        file = f"{given.command}_{given.order}.png"
+        file = evaluation / f"{given.command}_{given.order}.png"
     name = given.name or predictor.classes[0]
     if name not in predictor.classes:
         raise UserError(f"{predictor.name} has no class {name!r}; there are: {', '.join(predictor.classes)}")
@@ -136,7 +142,7 @@ def heat(given):
             maps = explain.gradcam(predictor.network, pixels, k, given.layers)
         rows.append((label, image, mask, maps))
     what = "attention" if given.command == "attention" else f"Grad-CAM of {name}"
-    out = given.out or Path("output") / predictor.name / file
+    out = given.out or file
     sheets.heat_sheet(rows, out, f"{title}, {what}")
     return out
 
@@ -289,6 +295,7 @@ def parser():
 def add_order(command):
     """Add which images of a scored run are shown."""
     add_run(command, required=True)
+    command.add_argument("--evaluation", help="its folder in output/RUN, such as test_no_tta (default: the newest)")
     command.add_argument("--order", choices=samples.ORDERS, default="worst")
     command.add_argument("--count", type=positive, default=8, help="rows, one an image (default 8)")
 

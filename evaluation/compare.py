@@ -1,6 +1,6 @@
 """Comparison of scored runs: one table, and the differences to the first run with paired 95 % intervals.
 
-    compare(["unet", "as_net"])     # reads output/RUN/, writes output/compare_unet_as_net/
+    compare(["unet", "as_net"])     # reads output/RUN/EVALUATION/, writes output/compare_unet_as_net/
 
 The runs must have been scored on the same images by the same true masks. In each of 10,000 resamples of the images
 every run is scored on the same ones, so that what makes an image hard does not blur the difference. Which scores are
@@ -9,19 +9,20 @@ compared says the column `main` of metrics.SCORES.
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import metrics
-from evaluation import bootstrap, report, report_formats, summary
+from evaluation import bootstrap, evaluations, report, report_formats, summary
 from evaluation.report import between, number
 from evaluation.write_results import without_nan, write_text
 from figures import scores as score_figures
+from utils import errors
 from utils.errors import UserError
 
-OUTPUT = Path("output")
+OUTPUT = evaluations.OUTPUT
+HOW = ("threshold", "test-time augmentation", "clean-up")
 DIFFERENT = 10  # images to list
 
 
@@ -36,19 +37,20 @@ class Run:
     counts: metrics.Counts
 
 
-def compare(names: list[str]) -> str:
+def compare(names: list[str], split: str | None = None) -> str:
     """Write comparison.json, .csv and .png, report.md and report.html; returns the tables as text.
 
-    Raises FileNotFoundError for a run that is not scored, UserError for runs that cannot be compared.
+    names: of runs, of which the newest evaluation is taken that all of them have, of `split` if one is given; or
+    RUN/EVALUATION. FileNotFoundError: one is not scored; UserError: they cannot be compared.
     """
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(f"a comparison needs two runs or more, each once; received {', '.join(names)}")
-    runs = [_read(name) for name in names]
+    runs = [_read(name, folder) for name, folder in _folders(names, split).items()]
     for other in runs[1:]:
         _check(runs[0], other)
     found, labels = _compared(runs)
 
-    output = OUTPUT / f"compare_{'_'.join(names)}"
+    output = OUTPUT / f"compare_{'_'.join(names)}".replace("/", "_")
     title = f"Comparison: {', '.join(names)}"
     shown = {label: [scores[key] for scores in found.values()] for key, label in labels.items()}
     score_figures.comparison(output / "comparison.png", names, shown)
@@ -65,6 +67,19 @@ def compare(names: list[str]) -> str:
     )
 
 
+def _folders(names, split):
+    """{name: folder of its evaluation}."""
+    folders = {name: evaluations.find(name, split) for name in names}
+    whole = [name for name in names if "/" not in name]  # runs, not evaluations of them
+    sets = [{folder.name: folder for folder in evaluations.of_run(name) if folder != OUTPUT / name} for name in whole]
+    common = [key for key in (sets[0] if sets else {}) if all(key in each for each in sets)]  # the newest last
+    if split:
+        common = [key for key in common if evaluations.read(sets[0][key])["split"] == split]
+    if common:
+        folders |= {name: each[common[-1]] for name, each in zip(whole, sets, strict=True)}
+    return folders
+
+
 def _flat(run, score, values):
     """A row of comparison.csv; an interval becomes two columns."""
     row = {"run": run, "name": score}
@@ -73,13 +88,11 @@ def _flat(run, score, values):
     return row
 
 
-def _read(name):
-    folder = OUTPUT / name
-    if not (folder / "metrics.json").is_file() or not (folder / "per_image.csv").is_file():
-        raise FileNotFoundError(f"{folder}: not scored yet; python evaluate.py --run {name} does it")
-    result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "per_image.csv", dtype={"id": str, "class": str}, keep_default_na=False)
-    return Run(name, result, *summary.table_counts(table.sort_values("id", kind="stable")))
+def _read(name, folder):
+    result = evaluations.read(folder)
+    with errors.unreadable(folder / "per_image.csv", f"python evaluate.py --run {name.split('/')[0]} writes it anew"):
+        table = pd.read_csv(folder / "per_image.csv", dtype={"id": str, "class": str}, keep_default_na=False)
+        return Run(name, result, *summary.table_counts(table.sort_values("id", kind="stable")))
 
 
 def _check(first, other):
@@ -127,6 +140,7 @@ def _compared(runs):
 def _blocks(runs, found, labels):
     return [
         report_formats.Text(_what(runs[0].result)),
+        *_warning(runs),
         *_settings(runs),
         report_formats.Heading("Scores"),
         _score_table(found, labels),
@@ -144,20 +158,29 @@ def _what(result):
     return f"{where}, scored at the {result['at']} size."
 
 
+def _warning(runs):
+    """Names what was not the same in the scoring of all runs, if anything was."""
+    rows = [_how(run)[1:] for run in runs]
+    differ = [name for k, name in enumerate(HOW) if len({row[k] for row in rows}) > 1]
+    if not differ:
+        return []
+    words = f"Not all runs were scored in one way ({', '.join(differ)}): the differences are not those of the networks"
+    return [report_formats.Text(f"{words} alone.")]
+
+
+def _how(run):
+    """[name, threshold, whether test-time augmentation, whether clean-up] as text."""
+    threshold = run.result["threshold"]
+    if isinstance(threshold, dict):
+        threshold = ", ".join(f"{value:g}" for value in threshold.values())
+    options = ["yes" if run.result[key] else "no" for key in ("tta", "clean")]
+    return [run.name, "" if threshold is None else str(threshold), *options]
+
+
 def _settings(runs):
-    """How each run was scored; a warning where not all were scored in one way."""
-    rows = []
-    for run in runs:
-        threshold = run.result["threshold"]
-        if isinstance(threshold, dict):
-            threshold = ", ".join(f"{value:g}" for value in threshold.values())
-        options = ["yes" if run.result[key] else "no" for key in ("tta", "clean")]
-        rows.append([run.name, "" if threshold is None else str(threshold), *options])
-    header = ["run", "threshold", "test-time augmentation", "clean-up"]
-    note = ""
-    if len({tuple(row[2:]) for row in rows}) > 1:
-        note = "Not all runs were scored in one way: the differences are not those of the networks alone."
-    return [report_formats.Heading("How the runs were scored"), report_formats.Table(header, rows, note)]
+    """How each run was scored."""
+    table = report_formats.Table(["run", *HOW], [_how(run) for run in runs])
+    return [report_formats.Heading("How the runs were scored"), table]
 
 
 def _score_table(found, labels):

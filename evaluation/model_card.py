@@ -107,7 +107,7 @@ def scores(name, facts):
     results = facts.get("results")
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
-    return "\n".join([*lines, *results_table(results), "", f"Full report: `output/{name}/report.html`."])
+    return "\n".join([*lines, *results_table(results), "", f"Full reports: `output/{name}/report.html`."])
 
 
 def results_table(results):
@@ -117,8 +117,8 @@ def results_table(results):
         columns |= summary.main_scores(result)
     header = ["images", "scored at", "threshold", "options", *(label for _, _, label in columns.values())]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    for split, result in results.items():
-        cells = [f"{split} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
+    for evaluation, result in results.items():
+        cells = [f"{evaluation} ({result['images']})", f"{result['at']} size", threshold_text(result["threshold"])]
         cells.append(", ".join(name for name in ("tta", "clean") if result.get(name)) or "none")
         cells += [score_text(result, kind, score) for kind, score, _ in columns.values()]
         lines.append(f"| {' | '.join(cells)} |")

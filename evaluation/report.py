@@ -303,7 +303,8 @@ CURVES = {
 }
 PANELS = {"scores.png": "Dotted line: 0.65, below which the thresholded Jaccard is 0."}
 SAMPLES = {"sample_results.png": "The best, the median and the worst image."}
-TRAINING = {"progress.png": "Losses, scores and learning rate by epoch."}
+FIGURES = {**CURVES, **PANELS, **SAMPLES}
+TRAINING = {"../progress.png": "Losses, scores and learning rate by epoch."}
 
 
 def text(result: dict) -> list:

@@ -51,6 +51,13 @@ class Pictures:
     small: bool = False
 
 
+@dataclass
+class Links:
+    """To other pages: (path from this one's folder, words)."""
+
+    pages: list[tuple[str, str]]
+
+
 # === Text ===
 
 
@@ -98,6 +105,8 @@ def markdown(title: str, blocks: list) -> str:
             case Headline(numbers):
                 names, values, below = zip(*numbers, strict=True)
                 parts.append(_rows([names, ["---:"] * len(names), values, below]))
+            case Links(pages):
+                parts.append("\n".join(f"- [{words}]({path})" for path, words in pages))
             case Pictures(files):
                 parts += [f"![{caption}]({name})" for name, caption in files]
     return "\n\n".join(parts) + "\n"
@@ -194,6 +203,8 @@ def _html_of(block, folder):
             body = "\n".join("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in row) + "</tr>" for row in rows)
             below = f'<p class="note">{_safe(note)}</p>' if note else ""
             return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}'
+        case Links(pages):
+            return "".join(f'<p><a href="{_safe(path)}">{_safe(words)}</a></p>' for path, words in pages)
         case Pictures(files, small):
             figures = "".join(_figure(folder / name, caption, small) for name, caption in files)
             kind = "pictures small" if small else "pictures"

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import metrics
 import pipeline
+import runs
 from evaluation import surface_distances
 from evaluation.score_histogram import ScoreHistogram
 from evaluation.summary import STEPS
@@ -42,9 +43,7 @@ class Options:
     @property
     def variant(self) -> str:
         """The name of the masks that are asked for, among those of `variants`."""
-        if self.tta:
-            return "tta+clean" if self.clean else "tta"
-        return "clean" if self.clean else "bare"
+        return runs.variant(self.tta, self.clean)
 
 
 @dataclass

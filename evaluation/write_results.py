@@ -1,4 +1,4 @@
-"""The files of output/RUN/: scores for programs and people, tables, figures, pictures, reports."""
+"""The files of output/RUN/EVALUATION/: scores for programs and people, tables, figures, pictures, reports."""
 
 import json
 import math
@@ -19,6 +19,10 @@ from utils.files import replacing
 from utils.threads import in_order
 
 WORST = 20
+FILES = (
+    *("report.html", "report.md", "performances.txt", "metrics.json"),
+    *("per_image.csv", "thresholds.csv", "classes.csv"),
+)
 
 
 @dataclass
@@ -92,8 +96,18 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
+def clear(output: Path, predictions: Path | None = None) -> None:
+    """Remove what an earlier evaluation wrote into these folders, so that nothing of it is taken for this one's."""
+    for name in FILES:
+        (output / name).unlink(missing_ok=True)
+    shutil.rmtree(output / "worst", ignore_errors=True)
+    for folder in (output, predictions):
+        for picture in folder.glob("*.png") if folder else ():
+            picture.unlink()
+
+
 def write(output: Path, evaluation: Evaluation, settings: dict, sample: Callable[[int], tuple]) -> str:
-    """Every file of output/RUN/; returns the text of performances.txt.
+    """Every file of output/RUN/EVALUATION/; returns the text of performances.txt.
 
     settings: of the run, a dictionary, empty for mask files. sample: a function from the number of an image to
     (image uint8 (H, W, 3) or None, truth, prediction), for pictures.
@@ -116,10 +130,11 @@ def write(output: Path, evaluation: Evaluation, settings: dict, sample: Callable
 
 
 def _figures(output, evaluation):
-    """Names of the figures that belong to this evaluation; of mask files there are no curves."""
-    if evaluation.table is None:
-        return {"scores.png"}
-    return {path.name for path in output.glob("*.png")}
+    """Paths of the figures of this evaluation and, of a run, of its training."""
+    names = [*report.FIGURES]
+    if evaluation.table is not None:  # not of mask files
+        names += report.TRAINING
+    return {name for name in names if (output / name).is_file()}
 
 
 def write_tables(output, evaluation):

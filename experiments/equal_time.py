@@ -78,11 +78,17 @@ def affordable(system, variant, data, minutes):
     return max(1, round(60 * minutes / seconds))
 
 
+def newest_scores(name):
+    """The scores of the newest evaluation of a run."""
+    newest = max(Path("output", name).glob("*/metrics.json"), key=lambda file: file.stat().st_mtime_ns)
+    return json.loads(newest.read_text(encoding="utf-8"))
+
+
 def lesion_scores(run, data, part="backbone"):
     """(mean Jaccard, mean 95 % Hausdorff distance in pixels, mean boundary F1) of the test images."""
     call("evaluate.py", "--run", run, "--data", data, "--split", "test", "--boundary", "--part", part)
     name = run if part == "backbone" else f"{run}_head"
-    found = json.loads(Path("output", name, "metrics.json").read_text(encoding="utf-8"))
+    found = newest_scores(name)
     distances = [found["boundary"][key]["mean"] for key in ("hausdorff95", "boundary_f1")]
     return found["per_image"]["jaccard"], *(math.nan if mean is None else mean for mean in distances)  # all empty: None
 
@@ -96,7 +102,7 @@ def attribute_scores(run, data):
     found = {}
     for split, thresholds in (("val", "0.5"), ("test", "best"), ("test", "challenge")):
         call("evaluate.py", "--run", run, "--data", data, "--split", split, "--threshold", thresholds)
-        found[thresholds] = json.loads(Path("output", run, "metrics.json").read_text(encoding="utf-8"))
+        found[thresholds] = newest_scores(run)
     macro = found["best"]["class_mean"]
     return found["challenge"]["challenge"]["jaccard"], macro["jaccard"], macro["soft_dice"]
 

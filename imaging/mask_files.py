@@ -53,7 +53,6 @@ def read_masks(folder, identifier, classes, size=None):
         try:
             mask = decoded_masks.mask(path.read_bytes(), None, None)[0] * np.uint8(255)
         except (FileNotFoundError, UserError) as error:
-            remedy = f"python evaluate.py --run {Path(folder).name} writes it"
-            raise FileNotFoundError(f"{path}: no readable mask ({error}); {remedy}") from None
+            raise FileNotFoundError(f"{path}: no readable mask ({error}); python evaluate.py writes it") from None
         masks.append((mask if size is None else cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)) > 127)
     return np.stack(masks, axis=-1)  # (H, W, classes)

@@ -90,7 +90,7 @@ class Predictor:
         if len(self.classes) != count:
             raise UserError(f"{path}: the network gives {count} masks, its classes are {', '.join(self.classes)}")
         wanted = self.settings.threshold if threshold is None else threshold
-        self.thresholds = runs.thresholds(self.name, facts, self.classes, wanted)
+        self.thresholds = runs.thresholds(path, self.classes, wanted, self.settings.tta, self.settings.clean)
         self._compute = probability_function(self.network, self.settings.tta, self.settings.precision)
 
     # === Step by step, for callers that work in batches ===

@@ -87,13 +87,13 @@ def write_truth(masks, classes=("lesion",)):
 def test_the_challenge_scores_the_written_masks_alike(scored):
     result, folder = scored
     truth = write_truth(masks_of((0, 10), (5, 15), (0, 0), (0, 0)))
-    official = SegmentationScore.from_dir(truth, folder / "predictions/tiny").macro_average
+    official = SegmentationScore.from_dir(truth, folder / "predictions/tiny/test_network").macro_average
     official = {name.replace("threshold_", "thresholded_"): value for name, value in official.items()}
     assert result["per_image"] == pytest.approx(official, abs=1e-12)
 
 
 def test_metrics_json(scored):
-    saved = json.loads((scored[1] / "output/tiny/metrics.json").read_text())
+    saved = json.loads((scored[1] / "output/tiny/test_network/metrics.json").read_text())
     expected = {"run": "tiny", "data": "data", "split": "test", "images": 4, "size": [4, 5], "at": "network"}
     expected |= {"threshold": 0.5, "tta": False, "clean": False, "empty_masks": 2}
     assert {name: saved[name] for name in expected} == expected
@@ -105,7 +105,7 @@ def test_metrics_json(scored):
 
 
 def test_per_image_csv(scored):
-    with open(scored[1] / "output/tiny/per_image.csv", newline="") as file:
+    with open(scored[1] / "output/tiny/test_network/per_image.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"ISIC_{i:07}" for i in range(4)]
     assert {row["class"] for row in rows} == {"lesion"}
@@ -118,22 +118,23 @@ def test_per_image_csv(scored):
 
 def test_files(scored):
     folder = scored[1]
-    assert sorted(os.listdir(folder / "output/tiny")) == [
+    assert sorted(os.listdir(folder / "output/tiny/test_network")) == [
         "Precision_recall.png", "ROC.png", "metrics.json", "per_image.csv", "performances.txt", "report.html",
         "report.md", "sample_results.png", "scores.png", "thresholds.csv", "worst",
     ]  # fmt: skip
-    assert sorted(os.listdir(folder / "output/tiny/worst")) == [  # worst first, the first of equals first
+    assert sorted(os.listdir(folder / "output/tiny/test_network/worst")) == [  # worst first, the first of equals first
         f"{place:02}_ISIC_{i:07}.png" for place, i in enumerate([2, 1, 0, 3], 1)
     ]
-    assert sorted(os.listdir(folder / "predictions/tiny")) == [f"ISIC_{i:07}_segmentation.png" for i in range(4)]
-    mask = cv2.imread(folder / "predictions/tiny/ISIC_0000002_segmentation.png", cv2.IMREAD_UNCHANGED)
+    masks = sorted(os.listdir(folder / "predictions/tiny/test_network"))
+    assert masks == [f"ISIC_{i:07}_segmentation.png" for i in range(4)]
+    mask = cv2.imread(folder / "predictions/tiny/test_network/ISIC_0000002_segmentation.png", cv2.IMREAD_UNCHANGED)
     assert mask.dtype == np.uint8 and mask.ravel().tolist() == [255] * 4 + [0] * 16
     for name in ("ROC", "Precision_recall", "sample_results", "scores"):
-        assert cv2.imread(folder / f"output/tiny/{name}.png").std() > 5
+        assert cv2.imread(folder / f"output/tiny/test_network/{name}.png").std() > 5
 
 
 def test_performances_txt(scored):
-    text = (scored[1] / "output/tiny/performances.txt").read_text(encoding="utf-8")
+    text = (scored[1] / "output/tiny/test_network/performances.txt").read_text(encoding="utf-8")
     words = [line.split() for line in text.splitlines()]
     assert "4 images scored at the network's size, 4 × 5 pixels; threshold 0.5." in text
     assert ["Jaccard", "0.5833", "0.5172"] in [line[:2] + line[3:4] for line in words]  # mean of images, then pooled
@@ -143,13 +144,13 @@ def test_performances_txt(scored):
 
 
 def test_the_report_needs_no_other_file(scored):
-    text = (scored[1] / "output/tiny/report.html").read_text(encoding="utf-8")
+    text = (scored[1] / "output/tiny/test_network/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)|url\(|@import""", text)
     assert text.count('src="data:image/png;base64,') == 4  # figures
     assert text.count('src="data:image/jpeg;base64,') == 4  # the worst images
     for words in ("Run tiny, split test of data", "0.5833", "ISIC_0000002", "learning_rate", "tensorflow"):
         assert words in text
-    markdown = (scored[1] / "output/tiny/report.md").read_text(encoding="utf-8")
+    markdown = (scored[1] / "output/tiny/test_network/report.md").read_text(encoding="utf-8")
     for words in ("| Jaccard | 0.5833 |", "](scores.png)", "](worst/01_ISIC_0000002.png)"):
         assert words in markdown
 
@@ -199,7 +200,7 @@ def test_five_attributes():
     assert result["pooled"]["jaccard"] == pytest.approx(both.sum() / either.sum())  # the challenge's overall score
     assert result["per_image"]["jaccard"] == pytest.approx(np.mean(both / either))
     assert result["pooled"]["roc_auc"] == pytest.approx(roc_auc_score(masks.ravel(), predicted.ravel()), abs=1e-4)
-    official = task2.score(write_truth(masks, ATTRIBUTES), Path("predictions/five"))
+    official = task2.score(write_truth(masks, ATTRIBUTES), Path("predictions/five/test_network"))
     challenge = dict(result["challenge"])
     assert challenge.pop("per_attribute") == {name: pytest.approx(official[name], abs=1e-12) for name in ATTRIBUTES}
     assert challenge == pytest.approx(official["micro_average"], abs=1e-12)
@@ -210,18 +211,18 @@ def test_five_attributes():
     assert result["classes"]["globules"]["pooled"]["roc_auc"] is None  # undefined without a true pixel
     means = [result["classes"][name]["pooled"]["roc_auc"] for name in ATTRIBUTES[:4]]
     assert result["class_mean"]["roc_auc"] == pytest.approx(np.mean(means))
-    with open("output/five/performances.txt", encoding="utf-8") as file:
+    with open("output/five/test_network/performances.txt", encoding="utf-8") as file:
         text = file.read()
     assert "undefined" in text and "milia like cyst" in text and "together" in text and "mean (macro)" in text
-    with open("output/five/classes.csv", newline="") as file:
+    with open("output/five/test_network/classes.csv", newline="") as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*ATTRIBUTES, "mean (macro)", "all together"]
     assert [rows[name]["images"] for name in rows] == ["3"] * 4 + ["0", "", ""]
     assert float(rows["all together"]["challenge_jaccard"]) == pytest.approx(official["overall"], abs=1e-6)
     expected = np.mean([result["classes"][name]["pooled"]["jaccard"] for name in ATTRIBUTES[:4]] + [0])
     assert float(rows["mean (macro)"]["jaccard"]) == pytest.approx(expected, abs=1e-6)
-    assert len(os.listdir("predictions/five")) == 15
-    mask = cv2.imread("predictions/five/ISIC_0000002_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
+    assert len(os.listdir("predictions/five/test_network")) == 15
+    mask = cv2.imread("predictions/five/test_network/ISIC_0000002_attribute_streaks.png", cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask > 0, predicted[2, ..., 2])
 
 
@@ -241,10 +242,10 @@ def test_presence_and_soft_scores_of_each_attribute():
     areas = masks.sum(axis=(0, 1, 2)) + maps.sum(axis=(0, 1, 2))
     assert result["class_mean"]["soft_jaccard"] == pytest.approx(np.mean(both / (areas - both)), rel=1e-4)
     assert result["class_mean"]["soft_dice"] == pytest.approx(np.mean(2 * both / areas), rel=1e-4)
-    with open("output/five/per_image.csv", newline="") as file:
+    with open("output/five/test_network/per_image.csv", newline="") as file:
         peaks = [float(row["largest_probability"]) for row in csv.DictReader(file)][::5]
     assert peaks == pytest.approx(maps[..., 0].max(axis=(1, 2)), abs=1e-5)
-    assert "Presence AUC" in Path("output/five/performances.txt").read_text(encoding="utf-8")
+    assert "Presence AUC" in Path("output/five/test_network/performances.txt").read_text(encoding="utf-8")
 
 
 def test_split_without_masks(capsys):
@@ -252,7 +253,7 @@ def test_split_without_masks(capsys):
     save_data(bright(10, 3, 5), None)
     assert evaluate.evaluate("tiny", "test", at="network") is None
     assert "has no masks for split 'test': predicted 3 images, nothing to score" in capsys.readouterr().out
-    assert len(os.listdir("predictions/tiny")) == 3 and not os.path.exists("output/tiny")
+    assert len(os.listdir("predictions/tiny/test_network")) == 3 and not os.path.exists("output/tiny")
 
 
 def test_newest_run_and_validation_are_the_default(capsys):
@@ -269,7 +270,7 @@ def test_other_data_and_batch_size():
     save_run("tiny", data="nowhere")
     save_data(bright(*range(7)), masks_of(*((0, n) for n in range(7))), root="other")
     evaluate.main(["--run", "tiny", "--split", "test", "--data", "other", "--batch_size", "3", "--at", "network"])
-    with open("output/tiny/metrics.json") as file:
+    with open("output/tiny/test_other_network/metrics.json") as file:
         saved = json.load(file)
     assert (saved["data"], saved["images"], saved["pooled"]["dice"]) == ("other", 7, 1)
 
@@ -322,7 +323,7 @@ def test_clean_and_tta_are_the_runs_choice_and_stand_in_the_report(capsys):
     text = capsys.readouterr().out
     assert "test-time augmentation" in text and "largest connected component" in text
     evaluate.main(["--run", "tiny", "--split", "test", "--no-clean", "--no-tta", "--at", "network"])
-    bare = json.loads(Path("output/tiny/metrics.json").read_text())
+    bare = json.loads(Path("output/tiny/test_network_no_tta_no_clean/metrics.json").read_text())
     assert (bare["clean"], bare["tta"]) == (False, False)
     assert bare["per_image"]["jaccard"] == pytest.approx(10 / 11)
 
@@ -336,7 +337,7 @@ def test_a_run_is_found_by_its_path_too(run):
     shutil.copyfile(file, "alone.keras")
     evaluate.main(["--run", run, "--split", "test", "--at", "network"])
     name = runs.name_of(run)
-    assert json.loads(Path("output", name, "metrics.json").read_text())["run"] == name
+    assert json.loads(Path("output", name, "test_network/metrics.json").read_text())["run"] == name
     assert ("results" in runs.facts(file.parent)) == (name == "tiny")  # a file that stands alone stays as it is
 
 

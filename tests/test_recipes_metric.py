@@ -79,8 +79,8 @@ def test_it_is_a_column_of_the_log_and_a_choice_of_monitor(done):
 
 def test_it_is_in_the_files_of_an_evaluation(done):
     folder, _ = done
-    result = json.loads((folder / "output/run1/metrics.json").read_text())
-    rows = pd.read_csv(folder / "output/run1/per_image.csv")
+    result = json.loads((folder / "output/run1/val_network/metrics.json").read_text())
+    rows = pd.read_csv(folder / "output/run1/val_network/per_image.csv")
     rates = (rows["fp"] / (rows["tp"] + rows["fp"])).fillna(0)
     assert rows["false_discovery"].tolist() == pytest.approx(rates.tolist(), abs=1e-6)
     assert result["per_image"]["false_discovery"] == pytest.approx(rates.mean(), abs=1e-6)
@@ -89,14 +89,15 @@ def test_it_is_in_the_files_of_an_evaluation(done):
     total = rows[["tp", "fp"]].sum()
     assert result["pooled"]["false_discovery"] == pytest.approx(total["fp"] / total.sum())
     for name in ("report.html", "report.md", "performances.txt"):
-        text = (folder / "output/run1" / name).read_text(encoding="utf-8")
+        text = (folder / "output/run1/val_network" / name).read_text(encoding="utf-8")
         assert "False discovery rate (FP / predicted)" in text
-    assert "Mean False discovery rate" in (folder / "output/run1/report.html").read_text(encoding="utf-8")  # headline
+    page = (folder / "output/run1/val_network/report.html").read_text(encoding="utf-8")
+    assert "Mean False discovery rate" in page  # in the headline
 
 
 def test_it_is_in_the_comparison_and_the_model_card(done):
     folder, printed = done
-    result = json.loads((folder / "output/run1/metrics.json").read_text())
+    result = json.loads((folder / "output/run1/val_network/metrics.json").read_text())
     compared = json.loads((folder / "output/compare_run1_run2/comparison.json").read_text())
     for run in ("run1", "run2"):
         found = compared["runs"][run]["false_discovery"]["score"]

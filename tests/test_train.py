@@ -168,7 +168,7 @@ def test_on_the_jax_backend_a_network_is_evaluated_and_predicts_but_is_not_train
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "training needs Keras's TensorFlow backend, not jax: set KERAS_BACKEND=tensorflow" in done.stderr
-    assert done.returncode == 1 and Path("output/tiny/metrics.json").is_file(), done.stderr[-3000:]
+    assert done.returncode == 1 and Path("output/tiny/test_network/metrics.json").is_file(), done.stderr[-3000:]
     assert not Path("checkpoint/other").exists()
 
 

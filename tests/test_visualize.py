@@ -72,7 +72,7 @@ def test_samples_of_several_classes_show_where_there_is_something(tmp_path, monk
     Path("output/r/metrics.json").write_text(json.dumps({"data": "data", "split": "test"}))
     rows = {"id": ["empty", "empty", "good", "good"], "tp": [0, 0, 9, 0], "fp": [0, 0, 1, 0], "fn": 0, "jaccard": 1}
     pd.DataFrame(rows).to_csv("output/r/per_image.csv", index=False)
-    rows, _, _ = visualize.chosen_rows("r", "best", 1)
+    rows, _, _ = visualize.chosen_rows(Path("output/r"), "best", 1)
     assert rows[0][0] == "best, Jaccard 0.900\ngood"
 
 
@@ -103,7 +103,7 @@ def test_scores_of_other_images_are_refused(scored):
     with pytest.raises(SystemExit, match=r"not the images of output/r/per_image\.csv"):
         visualize.main(["samples", "--run", "r"])
     Path("output/r/metrics.json").unlink()
-    with pytest.raises(SystemExit, match=r"the run is not scored yet; python evaluate\.py --run r does it"):
+    with pytest.raises(SystemExit, match=r"not scored yet; python evaluate\.py --run r does it"):
         visualize.main(["errors", "--run", "r"])
 
 

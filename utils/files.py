@@ -49,16 +49,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: str | Path, message: str) -> Iterator[None]:
-    """Hold a folder, which is made when it is missing, against other processes; FileExistsError(message): one has it.
+def locked(folder: str | Path, message: str, wait: float = 0) -> Iterator[None]:
+    """Hold a folder, which is made when it is missing, against other processes.
 
-    The lock, a file `.lock` in it, is the operating system's and ends with the process.
+    FileExistsError(message): another one has it, even after `wait` seconds. The lock, a file `.lock` in it, is the
+    operating system's and ends with the process.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except filelock.Timeout:
         raise FileExistsError(message) from None
     try:

@@ -183,12 +183,12 @@ def test_train_evaluate_and_predict_with_no_code(tmp_path, monkeypatch):
     small = ["--model", "unet", "--options.width", "4", "--options.depth", "2", "--epochs", "1", "--batch_size", "4"]
     train.main(["--data", "tfds:out/folder_segmentation@24x32", "--run", "own", *small])
     evaluate.main(["--run", "own", "--split", "test"])
-    from_records = json.loads((tmp_path / "output/own/metrics.json").read_text())
+    from_records = json.loads((tmp_path / "output/own/test/metrics.json").read_text())
     evaluate.main(["--run", "own", "--split", "test", "--data", "out"])
-    from_arrays = json.loads((tmp_path / "output/own/metrics.json").read_text())
+    from_arrays = json.loads((tmp_path / "output/own/test_out/metrics.json").read_text())
     assert from_records["per_image"] == pytest.approx(from_arrays["per_image"], rel=1e-9)  # summed in another order
     predict.main(["data/test/images", "--run", "own", "--out", "masks"])
-    assert (tmp_path / "output/own/metrics.json").is_file()
+    assert (tmp_path / "output/own/test/metrics.json").is_file()
     for n in range(3):
         files = [tmp_path / "masks" / f"photo {n}_{name}.png" for name in ("nail", "hair")]
         for file in files:

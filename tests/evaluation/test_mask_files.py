@@ -36,7 +36,7 @@ def test_lesion_masks_as_the_challenge_scores_them(capsys):
     write("found", 2)
     save(Path("found/ISIC_0009999_segmentation.png"), np.zeros((4, 4), np.uint8))
     evaluate.main(["--masks", "found", "--truth", "truth", "--run", "theirs", "--boundary"])
-    result = json.loads(Path("output/theirs/metrics.json").read_text())
+    result = json.loads(Path("output/theirs/masks/metrics.json").read_text())
     official = SegmentationScore.from_dir(Path("truth"), Path("found")).macro_average
     official = {name.replace("threshold_", "thresholded_"): value for name, value in official.items()}
     assert result["per_image"] == pytest.approx(official, abs=1e-12)
@@ -44,19 +44,19 @@ def test_lesion_masks_as_the_challenge_scores_them(capsys):
     assert (result["run"], result["images"], result["at"], result["threshold"]) == ("theirs", 5, "source", None)
     output = capsys.readouterr().out
     assert "1 masks without truth are left out: ISIC_0009999" in output and "5 images scored at the size" in output
-    assert {path.name for path in Path("output/theirs").iterdir()} == {
+    assert {path.name for path in Path("output/theirs/masks").iterdir()} == {
         "metrics.json", "per_image.csv", "performances.txt", "report.html", "report.md", "scores.png", "worst",
     }  # fmt: skip
-    worst = sorted(Path("output/theirs/worst").iterdir())
+    worst = sorted(Path("output/theirs/masks/worst").iterdir())
     assert len(worst) == 5 and len(np.unique(cv2.imread(str(worst[0])).reshape(-1, 3), axis=0)) >= 4
 
 
 def test_curves_of_an_earlier_evaluation_are_not_in_the_report():
     write("truth", 1)
     write("found", 2)
-    save(Path("output/theirs/ROC.png"), np.zeros((4, 4), np.uint8))
+    save(Path("output/theirs/masks/ROC.png"), np.zeros((4, 4), np.uint8))
     evaluate.evaluate_masks(Path("found"), Path("truth"), 1, "theirs")
-    text = Path("output/theirs/report.md").read_text(encoding="utf-8")
+    text = Path("output/theirs/masks/report.md").read_text(encoding="utf-8")
     assert "](scores.png)" in text and "ROC" not in text
 
 
@@ -70,7 +70,7 @@ def test_attributes_as_the_challenge_scores_them():
     for name in ATTRIBUTES:
         assert result["challenge"]["per_attribute"][name] == pytest.approx(official[name], abs=1e-12)
     assert "presence" not in result and "soft_dice" not in result["class_mean"]
-    assert "Challenge Jaccard" in Path("output/theirs/performances.txt").read_text(encoding="utf-8")
+    assert "Challenge Jaccard" in Path("output/theirs/masks/performances.txt").read_text(encoding="utf-8")
     assert list(result["classes"]) == list(ATTRIBUTES) and result["empty_masks"] == 5
 
 

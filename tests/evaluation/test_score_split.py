@@ -70,17 +70,17 @@ def test_probabilities_are_resized_before_the_threshold(sources, monkeypatch):
     for number, image in enumerate(split.images):
         probabilities = 1 / (1 + np.exp(-20 * (image[..., 0].astype("float32") / 255 - 0.5)))
         expected = cv2.resize(probabilities, (64, 48), interpolation=cv2.INTER_LINEAR) >= 0.5
-        written = cv2.imread(f"predictions/soft/{split.ids[number]}_segmentation.png", cv2.IMREAD_UNCHANGED)
+        written = cv2.imread(f"predictions/soft/test/{split.ids[number]}_segmentation.png", cv2.IMREAD_UNCHANGED)
         assert written.shape == (48, 64) and np.mean((written > 0) != expected) < 1e-3
         true = square(number + 1) > 0
         scores.append(np.sum(true & (written > 0)) / np.sum(true | (written > 0)))
     assert result["per_image"]["jaccard"] == pytest.approx(np.mean(scores), abs=1e-12)
     assert 0.7 < result["per_image"]["jaccard"] < 1
     assert (result["at"], result["size"]) == ("source", [12, 16])
-    text = Path("output/soft/performances.txt").read_text(encoding="utf-8")
+    text = Path("output/soft/test/performances.txt").read_text(encoding="utf-8")
     assert "scored at the size of the true masks, from probabilities of 12 × 16 pixels" in text
     truth = Path("isic/ISIC2018_Task1_Test_GroundTruth")
-    official = SegmentationScore.from_dir(truth, Path("predictions/soft")).macro_average
+    official = SegmentationScore.from_dir(truth, Path("predictions/soft/test")).macro_average
     assert result["per_image"]["jaccard"] == pytest.approx(official["jaccard"], abs=1e-12)
 
 
@@ -100,7 +100,7 @@ def test_a_split_without_masks_is_predicted_at_its_images_size():
     save_run("tiny")
     save_data(bright(10), None)
     assert evaluate.evaluate("tiny", "test") is None
-    assert cv2.imread("predictions/tiny/ISIC_0000000_segmentation.png").shape[:2] == (40, 50)
+    assert cv2.imread("predictions/tiny/test/ISIC_0000000_segmentation.png").shape[:2] == (40, 50)
 
 
 # === Variants, thresholds, ensembles ===
@@ -136,15 +136,17 @@ def test_the_best_threshold_is_kept_and_used():
     facts = runs.facts(runs.BEST / "tiny")
     assert 0.73 < facts["thresholds"]["lesion"] < 0.93
     kept = "The thresholds are kept with the run: --threshold best."
-    assert kept in Path("output/tiny/performances.txt").read_text(encoding="utf-8")
-    assert facts["results"]["val"]["per_image"] == before["per_image"]
+    assert kept in Path("output/tiny/val_network/performances.txt").read_text(encoding="utf-8")
+    assert facts["results"]["val_network"]["per_image"] == before["per_image"]
     alone = runs.BEST / "tiny" / "model.keras"  # handed on it has them inside
     assert runs.facts(alone) == {name: fact for name, fact in facts.items() if name != "results"}
     assert runs.settings(alone) == runs.settings(runs.BEST / "tiny") and alone.stat().st_mtime_ns == saved
     after = evaluate.evaluate("tiny", "test", data="data2", at="network", threshold="best")
     assert after["per_image"]["jaccard"] == 1 and after["threshold"] == facts["thresholds"]["lesion"]
-    assert "They are not kept with the run" in Path("output/tiny/performances.txt").read_text(encoding="utf-8")
-    assert list(runs.facts(runs.BEST / "tiny")["results"]) == ["val", "test of data2"]
+    assert "They are not kept with the run" in Path("output/tiny/test_data2_network_best/performances.txt").read_text(
+        encoding="utf-8"
+    )
+    assert list(runs.facts(runs.BEST / "tiny")["results"]) == ["val_network", "test_data2_network_best"]
     assert runs.facts(runs.BEST / "tiny")["thresholds"] == facts["thresholds"]
 
 
@@ -178,7 +180,7 @@ def test_an_ensemble_is_the_mean_of_probabilities():
     for run, expected in (("strict", 0), ("lax", 0.5)):
         assert evaluate.evaluate(run, "test", at="network")["per_image"]["jaccard"] == expected
     evaluate.main(["--runs", "strict,lax", "--split", "test", "--at", "network"])
-    result = json.loads(Path("output/strict+lax/metrics.json").read_text())
+    result = json.loads(Path("output/strict+lax/test_network/metrics.json").read_text())
     assert (result["run"], result["per_image"]["jaccard"]) == ("strict+lax", 1)
     with pytest.raises(SystemExit):  # one or the other
         evaluate.main(["--runs", "strict,lax", "--run", "strict"])
@@ -191,7 +193,7 @@ def test_distances_between_outlines_on_request():
     save_data(bright(10, 10), masks_of((0, 10), (0, 0)))
     result = evaluate.evaluate("tiny", "test", at="network", boundary=True)
     assert result["boundary"]["hausdorff95"] == {"mean": 0, "median": 0, "undefined": 1}
-    with open("output/tiny/per_image.csv", newline="") as file:
+    with open("output/tiny/test_network/per_image.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["hausdorff95"] for row in rows] == ["0.000000", ""]
-    assert "Hausdorff" in Path("output/tiny/performances.txt").read_text()
+    assert "Hausdorff" in Path("output/tiny/test_network/performances.txt").read_text()

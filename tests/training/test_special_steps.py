@@ -289,9 +289,12 @@ def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert "error: run 'jaal_net' was not trained with a head: score it with --part backbone" in done.stderr
-    scores = [json.loads((tmp_path / f"output/{run}/metrics.json").read_text()) for run in ("adstnet", "adstnet_head")]
+    scores = [
+        json.loads((tmp_path / f"output/{run}/test_network/metrics.json").read_text())
+        for run in ("adstnet", "adstnet_head")
+    ]
     assert scores[0]["per_image"] != scores[1]["per_image"]
-    assert (tmp_path / "output/jaal_net/metrics.json").is_file()
+    assert (tmp_path / "output/jaal_net/test_network/metrics.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["isic18_adstnet", "busi_adstnet", "kvasir_adstnet", "isbi16_jaal_net"])
