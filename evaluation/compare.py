@@ -7,6 +7,7 @@ every run is scored on the same ones, so that what makes an image hard does not 
 compared says the column `main` of metrics.SCORES.
 """
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
+import runs as run_folders
 from evaluation import bootstrap, evaluations, report, report_formats, summary
 from evaluation.report import between, number
 from evaluation.write_results import without_nan, write_text
@@ -142,6 +144,7 @@ def _blocks(runs, found, labels):
         report_formats.Text(_what(runs[0].result)),
         *_warning(runs),
         *_settings(runs),
+        *_training(runs),
         report_formats.Heading("Scores"),
         _score_table(found, labels),
         report_formats.Heading(f"Differences to {runs[0].name}"),
@@ -181,6 +184,24 @@ def _settings(runs):
     """How each run was scored."""
     table = report_formats.Table(["run", *HOW], [_how(run) for run in runs])
     return [report_formats.Heading("How the runs were scored"), table]
+
+
+def _training(runs):
+    """The settings in which the trainings of the runs differ; mask files have none."""
+    settings = {}
+    for run in runs:
+        with contextlib.suppress(FileNotFoundError):
+            folder = run_folders.find(run.result.get("run", run.name))
+            settings[run.name] = run_folders.main_settings(run_folders.settings(folder))
+    names = dict.fromkeys(name for each in settings.values() for name in each)
+    differ = [name for name in names if len({each.get(name) for each in settings.values()}) > 1]
+    if not differ:
+        return []
+    rows = [[run, *(each.get(name, "default") for name in differ)] for run, each in settings.items()]
+    return [
+        report_formats.Heading("How the runs were trained, as far as they differ"),
+        report_formats.Table(["run", *differ], rows),
+    ]
 
 
 def _score_table(found, labels):

@@ -46,7 +46,7 @@ import model, train, evaluate
 
 model.main(["plain_cnn"])
 train.main(["--config", "toy.yaml"])
-train.main(["--config", "toy.yaml", "--run", "other", "--loss", "bce"])
+train.main(["--config", "toy.yaml", "--run", "other", "--model", "unet", "--loss", "bce"])
 for run in ("toy", "other"):
     evaluate.main(["--run", run, "--split", "test", "--at", "network"])
 evaluate.main(["--compare", "toy", "other"])
@@ -74,7 +74,11 @@ def test_a_network_is_one_file_and_one_line(project):
     folder, printed = project
     assert "encoder0_conv" in printed  # python model.py plain_cnn
     assert "plain_cnn" in printed.split("networks (--model):")[1].split("Losses")[0]
-    for file in ("checkpoint_best/toy/README.md", "output/toy/report.md"):
+    for file in (
+        "checkpoint_best/toy/README.md",
+        "output/toy/test_network/report.md",
+        "output/compare_toy_other/report.md",
+    ):
         assert "plain_cnn" in (folder / file).read_text(), file
 
 
@@ -82,6 +86,7 @@ def test_a_loss_is_one_class_and_one_line(project):
     folder, printed = project
     assert "brier" in printed.split("Losses (--loss):")[1]
     spec = "bce + 0.5*brier(weight=2)"
-    assert spec in (folder / "checkpoint_best/toy/README.md").read_text()
+    for file in ("checkpoint_best/toy/README.md", "output/compare_toy_other/report.md"):
+        assert spec in (folder / file).read_text(), file
     losses = [(folder / f"output/{run}/log.csv").read_text().splitlines()[1].split(",")[1] for run in ("toy", "other")]
     assert float(losses[0]) != float(losses[1])
