@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import model
+from imaging import normalization
 from loss import BCE
 from models.adstnet import AdSTNet
 from models.jaal_net import JAALNet
