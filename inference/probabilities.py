@@ -96,19 +96,23 @@ def _augmented(network):
     The copies are the image mirrored along none, one or both of its axes and, where it is square, transposed or not.
     """
     square = network.input_shape[1] == network.input_shape[2]
-    copies = itertools.product([(), 1, 2, (1, 2)], [False, True] if square else [False])
+    copies = itertools.product([(), (1,), (2,), (1, 2)], [False, True] if square else [False])
     maps = [_of_copy(network, axes, transpose) for axes, transpose in copies]
     return [maps[0], sum(maps) / len(maps)]
 
 
 def _of_copy(network, axes, transpose):
     """Probabilities of the image mirrored along `axes`, and transposed or not, brought back to the image's pixels."""
-    image = network.input
-    if axes:
-        image = keras.ops.flip(image, axes)
+    image = _mirrored(network.input, axes)
     if transpose:
         image = keras.ops.transpose(image, (0, 2, 1, 3))
     result = keras.ops.sigmoid(network(image))
     if transpose:
         result = keras.ops.transpose(result, (0, 2, 1, 3))
-    return keras.ops.flip(result, axes) if axes else result
+    return _mirrored(result, axes)
+
+
+def _mirrored(x, axes):
+    for axis in axes:  # Keras 3.12 takes one at a time
+        x = keras.ops.flip(x, axis)
+    return x

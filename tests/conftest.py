@@ -36,3 +36,11 @@ def undrawn():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_curves, "curves", lambda log, path, title="": None)
         yield
+
+
+@pytest.fixture(scope="module")
+def graphs_as_traced():
+    """TensorFlow does not rewrite graphs before it runs them, which takes longer than a few steps of a tiny network."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

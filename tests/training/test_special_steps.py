@@ -23,6 +23,7 @@ from models.training_step import Below
 from training import steps as training_steps
 from training.score_metrics import ImageScore
 
+pytestmark = pytest.mark.usefixtures("graphs_as_traced")
 SIZE = 16
 NAMES = ("adstnet", "jaal_net")
 
