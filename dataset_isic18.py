@@ -10,12 +10,13 @@ The official names are ISIC2018_Task1-2_Training_Input, ISIC2018_Task1_Training_
 with .zip behind. A split without masks becomes images only; one that is not there is left out; the summary names both.
 
 It writes into --root (default dataset_isic18): data_train.npy, mask_train.npy, index_train.csv, the same for val and
-test, and meta.json (format: datasets/arrays.py). A second call with nothing changed returns at once; other settings
-or files replace the arrays as a whole; an interrupted call leaves what was there before.
+test, and meta.json (format: datasets/arrays.py); and check.jpg, some pairs with their outlines: look at it. A second
+call with nothing changed returns at once; other settings or files replace the arrays as a whole; an interrupted call
+leaves what was there before.
 
-Every file is checked: a cut-off or damaged one, an image without mask, a mask of another size or with colors stops the
-program with the file's name (--on_error stop), or is left out and listed at the end (--on_error skip). Near-
-duplicates of an image in another split are listed; --drop_leaks leaves those out of training.
+Every file is checked (docs/reading.md): a damaged one, an image without mask, a mask of another size stops the program
+with the file's name (--on_error stop), or is left out and listed at the end (--on_error skip). Near-duplicates of an
+image in another split are listed; --drop_leaks leaves those out of training.
 
 Time: some 70 ms of one core for a pair of 4000 × 3000 pixels, so two or three minutes for all 3,694 on two cores.
 For the other data sets see `python -m datasets`.

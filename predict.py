@@ -35,8 +35,10 @@ As a library:
 import argparse
 import contextlib
 import itertools
+import math
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,11 +58,20 @@ from utils.threads import in_order
 # === Writing ===
 
 
+LARGE = 20_000_000  # pixels of an image from which on one at a time is finished: 100 million take 2 GB with an overlay
+_large = threading.Lock()
+
+
 def finish(predictor, item, out, names):
     """Write the wanted files of one image. Returns its rows of predictions.csv, one a class.
 
     item: (path, version, size, probabilities (h, w, classes)). names: {kind of file: a name a class}.
     """
+    with _large if math.prod(item[2]) > LARGE else contextlib.nullcontext():
+        return _finish(predictor, item, out, names)
+
+
+def _finish(predictor, item, out, names):
     path, version, size, probabilities = item
     masks, probabilities = predictor.enlarge(probabilities, size)  # (H, W, classes)
     if "overlay" in names:

@@ -5,7 +5,10 @@ import dataclasses
 import json
 import os
 import struct
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -498,3 +501,32 @@ def test_errors_in_one_line(arguments, message):
     with pytest.raises(SystemExit, match=message) as caught:
         predict.main(arguments)
     assert "\n" not in caught.value.code
+
+
+@pytest.mark.parametrize(("large", "at_once"), [(1, 1), (10**9, 2)])
+def test_large_images_are_finished_one_at_a_time(tmp_path, monkeypatch, large, at_once):
+    """Two of 100 million pixels, with overlays, took 4.4 GB at once; in turn they take 2.7 GB."""
+    monkeypatch.setattr(predict, "LARGE", large)
+    both = threading.Barrier(2)
+    working = []
+    most = []
+
+    def enlarge(probabilities, size):
+        working.append(size)
+        if at_once == 2:
+            both.wait(timeout=60)  # else one may be done before the other begins
+        most.append(len(working))
+        time.sleep(0.05)
+        working.pop()
+        return probabilities > 0.5, probabilities
+
+    predictor = SimpleNamespace(enlarge=enlarge, classes=["lesion"])
+    item = (tmp_path / "a.png", ("1", "2"), (4, 4), np.zeros((4, 4, 1), np.float32))
+    work = [
+        threading.Thread(target=predict.finish, args=(predictor, item, tmp_path, {"mask": [f"{n}.png"]})) for n in "ab"
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert max(most) == at_once
