@@ -70,7 +70,7 @@ def of_ours(number_format, xla, images, masks):
     """The same by train.py and predict.py; XLA, which they do not use, around the whole step."""
     network = built(number_format, SIZE)
     steps = training_steps.Loop(network, config.Settings(loss=LOSS), tf.distribute.get_strategy())
-    step = functools.partial(steps.step, place=0, steps=1, fraction=1.0)
+    step = functools.partial(steps.step, index=0, steps=1, fraction=1.0)
     predict = probabilities.probability_function(network, number_format=number_format)
     if xla:
         compiled = tf.function(functools.partial(steps.global_step, True), jit_compile=True, autograph=False)

@@ -5,7 +5,7 @@ tests/compute/test_private_names.py fails when one of them goes. What is lost th
 
 
 def check_workers(strategy, seconds: int):
-    """Have a MultiWorkerMirroredStrategy look every so many seconds for workers that are gone, and wait as long.
+    """Have a MultiWorkerMirroredStrategy check every so many seconds whether workers are gone, and wait as long.
 
     Without these names it takes TensorFlow's default of half a minute to notice one.
     """

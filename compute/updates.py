@@ -11,7 +11,7 @@ from compute.replicas import total
 class GlobalBatchOptimizer(keras.optimizers.Optimizer):
     """An optimizer that gives the one inside, made as LossScaleOptimizer is, the gradients of the global batch.
 
-    Keras clips, and looks for overflow of float16, before it sums over the replicas, and its own accumulation over
+    Keras clips, and checks float16 for overflow, before it sums over the replicas, and its own accumulation over
     steps does not run under MirroredStrategy. Here both see what one device would.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the networks with a training step of their own share (AdSTNet, JAAL-Net): the contract, and its parts.
+"""Networks with a training step of their own (AdSTNet, JAAL-Net): the contract, and parts of such steps.
 
 Their steps are TensorFlow's: they run under `fit`, and in any `strategy.run` of tf.distribute. Every term of a loss is
 one value an image, and the loss is the mean over the images of all devices, however the batch is spread over them.

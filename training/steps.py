@@ -54,8 +54,8 @@ class Loop:
         for metric in self.training_metrics:
             metric.reset_state()
 
-    def phase(self, epoch: int, place: int, steps: int):
-        """Get ready for step `place` of `steps` of an epoch: in the first `freeze_epochs` the encoder stays as it is.
+    def phase(self, epoch: int, index: int, steps: int):
+        """Get ready for step `index` of `steps` of an epoch: in the first `freeze_epochs` the encoder stays as it is.
 
         After them all learns, from where the weights are, with an optimizer that knows nothing of the first phase.
         """
@@ -67,7 +67,7 @@ class Loop:
         if learns:
             updates = math.ceil(steps / self.settings.accumulate)
             rate = schedules.build(self.settings, updates, unfrozen=True)
-            begins = (epoch, place) == (self.settings.freeze_epochs, 0)
+            begins = (epoch, index) == (self.settings.freeze_epochs, 0)
             for optimizer in self.optimizers:
                 optimizers.second_phase(optimizer.rule, rate, begins)
 
@@ -79,11 +79,11 @@ class Loop:
         """Variables beside the network's and the optimizers' that an epoch's rest depends on."""
         return [variable for metric in self.training_metrics for variable in metric.variables]
 
-    def step(self, images, labels, place: int, steps: int, fraction: float, stop: bool = False):
+    def step(self, images, labels, index: int, steps: int, fraction: float, stop: bool = False):
         """One step.
 
         Args:
-            images, labels: the global batch. place, steps: number of the step in the epoch, and of the epoch's steps.
+            images, labels: the global batch. index, steps: number of the step in the epoch, and of the epoch's steps.
             fraction: what the batch's images are of those of the update.
             stop: whether this process was asked to stop.
 
@@ -91,7 +91,7 @@ class Loop:
             tensor (2,): the loss of the epoch so far, not finite as soon as any of the metrics is not, and on how many
             workers `stop` was true. Over several replicas the loss is their plain mean.
         """
-        last = (place + 1) % self.settings.accumulate == 0 or place + 1 == steps
+        last = (index + 1) % self.settings.accumulate == 0 or index + 1 == steps
         if last not in self.functions:
             spec = keras.tree.map_structure(_any_batch, (images, labels))
             number = tf.TensorSpec([], tf.float32)

@@ -159,39 +159,39 @@ class Training:
         """The steps of an epoch from number `begin` on; whether the run was asked to stop in the last of them."""
         losses = []
         stop = False
-        for place in range(begin, self.steps):
+        for index in range(begin, self.steps):
             start = time.perf_counter()
-            losses.append(self.run_step(batches, place))
+            losses.append(self.run_step(batches, index))
             due = self.launch.save_every and self.step % self.launch.save_every == 0
-            inside = place + 1 < self.steps
+            inside = index + 1 < self.steps
             if len(losses) == CHECK or due or not inside or (self.alone and self.asked_to_stop):
                 stop = self.check_losses(losses, progress)
                 losses = []
             self.seconds += time.perf_counter() - start
-            progress.update(self.images_from(place, self.settings.batch_size))
+            progress.update(self.images_from(index, self.settings.batch_size))
             if inside and (stop or due):
                 self.save()
             if inside and stop:
                 raise self.stopped()
         return stop
 
-    def run_step(self, batches, place: int):
-        """Step number `place` of an epoch; what training.steps.Loop.step gives."""
+    def run_step(self, batches, index: int):
+        """Step number `index` of an epoch; what training.steps.Loop.step gives."""
         start = time.perf_counter()
         images, labels = next(batches)
         self.waited += time.perf_counter() - start
         group = self.settings.accumulate
-        of_update = self.images_from(place // group * group, self.settings.batch_size * group)
-        fraction = self.images_from(place, self.settings.batch_size) / of_update
-        values = self.loop.step(images, labels, place, self.steps, fraction, self.asked_to_stop)
+        of_update = self.images_from(index // group * group, self.settings.batch_size * group)
+        fraction = self.images_from(index, self.settings.batch_size) / of_update
+        values = self.loop.step(images, labels, index, self.steps, fraction, self.asked_to_stop)
         self.step += 1
         if self.average:
             self.average.update(self.step)
         return values
 
-    def images_from(self, place: int, most: int) -> int:
-        """How many images of an epoch are left before step number `place`, up to `most`."""
-        return min(len(self.splits["train"].ids) - place * self.settings.batch_size, most)
+    def images_from(self, index: int, most: int) -> int:
+        """How many images of an epoch are left before step number `index`, up to `most`."""
+        return min(len(self.splits["train"].ids) - index * self.settings.batch_size, most)
 
     def stopped(self):
         """What to say when the run was asked to stop."""
