@@ -26,7 +26,8 @@ def test_masks_come_back_as_written(tmp_path):
     assert np.array_equal(mask_files.read_masks(tmp_path, "ISIC_7", ATTRIBUTES), masks)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"ISIC_7_attribute_{c}.png" for c in ATTRIBUTES)
     assert set(np.unique(cv2.imread(tmp_path / "ISIC_7_attribute_streaks.png", -1))) == {0, 255}
-    with pytest.raises(FileNotFoundError, match=r"ISIC_8_attribute_pigment_network\.png.*python evaluate\.py writes it"):
+    missing = r"ISIC_8_attribute_pigment_network\.png.*python evaluate\.py writes it"
+    with pytest.raises(FileNotFoundError, match=missing):
         mask_files.read_masks(tmp_path, "ISIC_8", ATTRIBUTES)
 
 
