@@ -216,7 +216,7 @@ def test_fused_batch_norm_is_the_same_step():
         network = model.build("unet", (16, 16, 3), width=4, depth=2)
         forward = batch_norm.training_pass(network)
         with tf.GradientTape() as tape:
-            outputs = forward(x, tf.ones(8)) if fused else network(x, training=True)
+            outputs = forward(tf.constant(x), tf.ones(8)) if fused else network(x, training=True)
             loss = tf.reduce_mean((outputs - y) ** 2)
         keras.optimizers.SGD(0.1).apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         assert not {"FusedBatchNormalization"} & {type(layer).__name__ for layer in network.layers}
