@@ -10,6 +10,7 @@ is refused with the nearest right name. The resolved settings are saved beside e
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -33,6 +34,7 @@ from utils.files import replacing
 from utils.settings import check, default_of, setting
 
 RENAMED = {"validation_share": "validation_fraction"}  # former name: name
+MOST_VALUES = 10_000  # in a file of settings
 REMOVED = {"mosaic": 0}  # name: the value of it that means what this version always does
 
 
@@ -247,12 +249,30 @@ def parse(argv: list[str] | None = None, epilog: str = "") -> tuple[Settings, La
         parser = _launch_parser()
         parser.epilog = epilog
         given = parser.get_defaults()
+        origins = {}  # of the values: {name: file}
         for file in files:
-            given = parser.parse_object(_read_config(file, parser), given)
+            values = _read_config(file, parser)
+            origins |= dict.fromkeys(values, file)
+            with _naming_file(dict.fromkeys(values, file)):
+                given = parser.parse_object(values, given)
         given = parser.parse_args(rest, namespace=given).as_dict()
-        return _settings_and_launch(given, files)
+        on_command_line = {name for name in origins if any(re.match(rf"--(no_)?{name}\b", part) for part in rest)}
+        with _naming_file({name: file for name, file in origins.items() if name not in on_command_line}):
+            return _settings_and_launch(given, files)
     except (argparse.ArgumentError, UserError) as error:
         raise SystemExit(f"error: {_explain(str(error))}") from None
+
+
+@contextlib.contextmanager
+def _naming_file(origins):
+    """Around the checking of values: an error that begins with the name of one from a file says which, {name: file}."""
+    try:
+        yield
+    except (argparse.ArgumentError, UserError) as error:
+        name = re.search(r"\w+", str(error).removeprefix("Parser key"))
+        if not name or name[0] not in origins:
+            raise
+        raise UserError(f"{origins[name[0]]}: {error}") from error
 
 
 def _config_files(argv):
@@ -358,6 +378,7 @@ def _read_yaml(file, remedy):
         written = yaml.load(source, yaml.BaseLoader)  # every value as the text that stands there
         if not isinstance(content, dict):
             raise TypeError("expected lines such as `epochs: 50`")
+        _require_small(content)
     for field in FIELDS:
         value = content.get(field.name)
         if field.type in (str, str | None) and not isinstance(value, str | None):
@@ -366,6 +387,21 @@ def _read_yaml(file, remedy):
                 f'{field.name}: "{written[field.name]}"'
             )
     return content
+
+
+def _require_small(content):
+    """TypeError where a file holds more than MOST_VALUES, which aliases of aliases can make of a few lines."""
+    left = [content]
+    seen = 0
+    while left:
+        value = left.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise TypeError(f"more than {MOST_VALUES:,} values")
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list | tuple | set):
+            left += value
 
 
 def _read_config(file, parser):

@@ -357,6 +357,9 @@ LOSSES: dict[str, type[_Loss]] = {
 RENAMED = {"boundary": "structure"}  # former name: name
 
 
+LONGEST_SPEC = 1000  # letters
+
+
 def from_spec(spec: str, class_weights: list[float] | None = None) -> keras.losses.Loss:
     """The loss that a spec describes.
 
@@ -367,12 +370,14 @@ def from_spec(spec: str, class_weights: list[float] | None = None) -> keras.loss
     Returns a keras.losses.Loss. Raises UserError, listing the right ones, for unknown names or parameters, and for
     anything else a spec cannot hold; nothing in it is ever executed.
     """
+    if len(str(spec)) > LONGEST_SPEC:
+        raise _bad(f"{str(spec)[:50]}…", f"is longer than {LONGEST_SPEC:,} letters")
     try:
         tree = ast.parse(str(spec).strip(), mode="eval").body
-    except SyntaxError as error:
+        found = _terms(tree, 1.0, spec)
+        terms = [(factor, _make(name, keywords, spec, class_weights)) for factor, name, keywords in found]
+    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise _bad(spec, "is not readable") from error
-    found = _terms(tree, 1.0, spec)
-    terms = [(factor, _make(name, keywords, spec, class_weights)) for factor, name, keywords in found]
     if class_weights and not any(part.per_class for _, part in terms):
         raise UserError(f"class_weights: no loss of {spec!r} takes any; wbce and the overlap losses (dice, …) do")
     if len(terms) == 1 and terms[0][0] == 1.0:

@@ -5,6 +5,7 @@
     python model.py NAME --input_shape 128x128x3   … at another size
     python model.py import WEIGHTS --model NAME --out FILE.keras [--option upsample=bilinear]
                                                    weights of the PyTorch original (.pth, .safetensors) into a network
+                                                   for predict.py and evaluate.py: --run FILE.keras
 
 The table gives the trainable parameters, the operations of convolutions and matrix products for one image (2 for a
 multiply-add) and the peak memory of its maps in inference (float32, without the weights), both at the published size.
@@ -14,7 +15,10 @@ A new network is one file in `models/` and one line in REGISTRY.
 
 import argparse
 import ast
+import contextlib
+import dataclasses
 import inspect
+import json
 import sys
 import zipfile
 from collections.abc import Callable
@@ -23,6 +27,7 @@ from pathlib import Path
 
 import keras
 
+import config
 from models import graph, torch_weights
 from models.adstnet import AdSTNet
 from models.as_net import as_net
@@ -37,7 +42,7 @@ from models.unext import unext
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, write_comment
 
 
 @dataclass(frozen=True)
@@ -180,8 +185,18 @@ def load(path: str | Path) -> keras.Model:
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is cut off or no saved network; train it again or copy the file again")
-    with errors.unreadable(path, "train it again or copy the file again"):
+    with errors.unreadable(path, _remedy(path)):
         return keras.models.load_model(path, compile=False)
+
+
+def _remedy(path):
+    """What to do where a `.keras` file cannot be loaded."""
+    saved = None
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:  # whatever may be wrong with it
+        saved = json.loads(archive.read("metadata.json"))["keras_version"]
+    if saved in (None, keras.__version__):
+        return "train it again or copy the file again"
+    return f"Keras {saved} saved it and here is {keras.__version__}: install that one, or train it again"
 
 
 def load_torch_weights(network: keras.Model, path: str | Path) -> int:
@@ -268,6 +283,10 @@ def import_weights(argv):
         parser.error(str(error))
     with replacing(args.out) as temporary:
         network.save(temporary)
+        settings = config.Settings(
+            run=args.model, model=args.model, options=dict(args.option), normalize=REGISTRY[args.model].normalization
+        )
+        write_comment(temporary, {"settings": dataclasses.asdict(settings)})  # as runs.seal does
     print(f"{taken} tensors of {args.weights} -> {args.out} ({args.model})")
 
 

@@ -8,7 +8,8 @@
 Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--out` (default: predictions/RUN_images/)
 
     <name>_segmentation.png    mask, 0 and 255, of the size of its image (attributes: <name>_attribute_<class>.png)
-    <name>_overlay.png         with --overlays: the image, the mask tinted and outlined (one a class)
+    <name>_overlay.png         with --overlays: the image, the mask outlined, with --tint tinted, too (one a class, and
+                               one with the outlines of all, each in its color)
     predictions.csv            a row an image and class: its path, class, height, width, and what imaging/mask_shape.py
                                measures: area, box, connected components, perimeter, asymmetry, border irregularity,
                                mean confidence; its mask, and the image file's size and time of change
@@ -46,7 +47,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from tqdm import tqdm
 
-from imaging import files, mask_files, mask_shape, overlays
+from imaging import files, mask_files, mask_shape, overlays, palette
 from inference import arguments, output_folder
 from inference.predictor import Predictor, load_predictor
 from utils import errors
@@ -62,16 +63,17 @@ LARGE = 20_000_000  # pixels of an image from which on one at a time is finished
 _large = threading.Lock()
 
 
-def finish(predictor, item, out, names):
+def finish(predictor, item, out, names, tint):
     """Write the wanted files of one image. Returns its rows of predictions.csv, one a class.
 
-    item: (path, version, size, probabilities (h, w, classes)). names: {kind of file: a name a class}.
+    item: (path, version, size, probabilities (h, w, classes)). names: {kind of file: a name a class}. tint: also the
+    inside of the mask in overlays.
     """
     with _large if math.prod(item[2]) > LARGE else contextlib.nullcontext():
-        return _finish(predictor, item, out, names)
+        return _finish(predictor, item, out, names, tint)
 
 
-def _finish(predictor, item, out, names):
+def _finish(predictor, item, out, names, tint):
     path, version, size, probabilities = item
     masks, probabilities = predictor.enlarge(probabilities, size)  # (H, W, classes)
     if "overlay" in names:
@@ -81,13 +83,17 @@ def _finish(predictor, item, out, names):
         mask = np.ascontiguousarray(masks[..., k])  # (H, W)
         scores = np.ascontiguousarray(probabilities[..., k])  # (H, W)
         if "overlay" in names:
-            tinted = overlays.tint(image, mask, strength=0.25)
-            mask_files.write_png(out / names["overlay"][k], overlays.outline(tinted, mask))
+            below = overlays.tint(image, mask, strength=0.25) if tint else image
+            mask_files.write_png(out / names["overlay"][k], overlays.outline(below, mask))
         if "probability" in names:
             mask_files.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
         mask_files.write_png(out / names["mask"][k], mask * np.uint8(255))
         measures = [rounded(value) for value in mask_shape.describe(mask, scores).values()]
         rows.append([readable(path), name, *size, *measures, readable(names["mask"][k]), *version])
+    if "overlay" in names and len(predictor.classes) > 1:
+        for k in range(len(predictor.classes)):
+            image = overlays.outline(image, masks[..., k], palette.of_class(k))
+        mask_files.write_png(out / names["overlay"][-1], image)
     return rows
 
 
@@ -113,24 +119,25 @@ def predict(
     overlays: bool = False,
     probability_maps: bool = False,
     batch_size: int | None = None,
+    tint: bool = False,
 ) -> dict[Path, str]:
     """Predict image files into the folder `out`. Returns the files that could not be read: {path: message}.
 
     images: {path: name} as `find_images` gives it, or what it takes: paths, folders, patterns. batch_size: images at a
-    time, None for the run's. UserError: the folder holds predictions of something else, or the images.
-    FileExistsError: another process writes to it.
+    time, None for the run's. tint: the masks in overlays, which else are outlined alone. UserError: the folder holds
+    predictions of something else, or the images. FileExistsError: another process writes to it.
     """
     if not isinstance(images, dict):
         images = find_images(images, out)
     output_folder.require_apart(images, out)
     with locked(out, f"{out}/ is being written by another process right now; choose another --out, or wait for it"):
-        return _predict(predictor, images, out, overlays, probability_maps, batch_size or predictor.settings.batch_size)
+        kinds = ["mask"] + ["overlay"] * overlays + ["probability"] * probability_maps
+        return _predict(predictor, images, out, kinds, tint, batch_size or predictor.settings.batch_size)
 
 
-def _predict(predictor, images, out, overlays, probability_maps, batch_size):
+def _predict(predictor, images, out, kinds, tint, batch_size):
     output_folder.claim(out, predictor)
     remove_leftovers(out)
-    kinds = ["mask"] + ["overlay"] * overlays + ["probability"] * probability_maps
     names = {path: output_folder.file_names(name, predictor.classes) for path, name in images.items()}
     ahead = 2 * batch_size
     bad = {}
@@ -145,7 +152,7 @@ def _predict(predictor, images, out, overlays, probability_maps, batch_size):
             return None
 
     def write(item):
-        return finish(predictor, item, out, {kind: names[item[0]][kind] for kind in kinds})
+        return finish(predictor, item, out, {kind: names[item[0]][kind] for kind in kinds}, tint)
 
     with contextlib.closing(output_folder.Table(out, names, predictor.classes, kinds)) as table:
         left = [path for path in images if path not in table.done]
@@ -174,6 +181,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_masks(parser)
     parser.add_argument("--out", type=Path, help="folder to write into (default: predictions/RUN_images)")
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
+    parser.add_argument("--tint", action="store_true", help="overlays are tinted inside the mask, too")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
     return parser
 
@@ -184,7 +192,9 @@ def main(argv: list[str] | None = None) -> None:
     predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
     out = given.out or Path("predictions") / f"{predictor.name}_images"
     images = find_images(given.images, out)
-    bad = predict(predictor, images, out, given.overlays, given.probabilities, given.batch_size)
+    bad = predict(
+        predictor, images, out, given.overlays or given.tint, given.probabilities, given.batch_size, given.tint
+    )
     print(f"{len(images) - len(bad)} of {len(images)} images: {out}/, table {out}/predictions.csv")
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {why}" for why in bad.values())]))

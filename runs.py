@@ -25,7 +25,7 @@ from typing import Any
 import config
 from utils import errors
 from utils.errors import UserError
-from utils.files import read_json, replacing, require_file_names
+from utils.files import read_json, replacing, require_file_names, write_comment
 
 BEST = Path("checkpoint_best")
 MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings shown in any case
@@ -152,8 +152,7 @@ def note(folder: str | Path, **news: Any) -> None:
 
 def seal(file: str | Path, settings: config.Settings, **facts: Any) -> None:
     """Put settings and facts into a saved network, a `.keras` file."""
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.comment = json.dumps({"settings": dataclasses.asdict(settings), **facts}).encode()
+    write_comment(file, {"settings": dataclasses.asdict(settings), **facts})
 
 
 def reseal(folder: str | Path) -> None:

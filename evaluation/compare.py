@@ -71,8 +71,11 @@ def compare(names: list[str], split: str | None = None) -> str:
 
 def _folders(names, split):
     """{name: folder of its evaluation}."""
-    folders = {name: evaluations.find(name, split) for name in names}
     whole = [name for name in names if "/" not in name]  # runs, not evaluations of them
+    folders = {name: evaluations.find(name) for name in names if name not in whole}
+    if folders and split is None:
+        split = evaluations.read(next(iter(folders.values())))["split"]
+    folders = {name: folders.get(name) or evaluations.find(name, split) for name in names}
     sets = [{folder.name: folder for folder in evaluations.of_run(name) if folder != OUTPUT / name} for name in whole]
     common = [key for key in (sets[0] if sets else {}) if all(key in each for each in sets)]  # the newest last
     if split:

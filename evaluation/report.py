@@ -15,7 +15,7 @@ from evaluation.report_formats import Heading, Headline, Pictures, Table, Text
 
 EXPLAINED = {  # columns of the table of main scores
     "soft_dice": "Soft: of probabilities, without a threshold, pixels summed over all images.",
-    "dice": "Jaccard, Dice: of masks, pixels summed over all images.",
+    "dice": "Pooled: of masks, pixels summed over all images.",
     "challenge_dice": "Challenge: of masks, pixels as fractions of their image, as ISIC 2018 Task 2 ranks.",
     "presence_auc": "Presence: whether an image has the class at all, by its largest probability.",
 }
@@ -164,7 +164,7 @@ def _overview_columns(table):
     """{column of `summary.class_table`: header}."""
     columns = {"images": "images with it"}
     columns |= {name: summary.short_label(name) for name in ("soft_jaccard", "soft_dice")}
-    columns |= {name: summary.short_label(name) for name in metrics.main_scores("class_mean")}
+    columns |= {name: f"Pooled {summary.short_label(name)}" for name in metrics.main_scores("class_mean")}
     for name in metrics.main_scores("challenge"):
         columns[f"challenge_{name}"] = f"Challenge {summary.short_label(name)}"
     columns["presence_auc"] = "Presence AUC"
@@ -174,8 +174,17 @@ def _overview_columns(table):
 def _per_image_table(result):
     parts = {**result["classes"], "all together": result}
     rows = [[spaced(name), *_class_cells(part, "per_image", part["per_image"])] for name, part in parts.items()]
-    header = ["per image", *_class_header(result["per_image"])]
-    return Table(header, rows, f"{summary.MEANING['per_image']} {BOOTSTRAP}")
+    header = ["per image", *_class_header(result["per_image"], "Mean ")]
+    nothing = [f"{spaced(name)} {_of_nothing(part, result['images'])}" for name, part in result["classes"].items()]
+    note = (
+        f"Masks that mark nothing at all would have a mean Jaccard of {', '.join(nothing)}: empty true masks score 1."
+    )
+    return Table(header, rows, f"{summary.MEANING['per_image']} {note} {BOOTSTRAP}")
+
+
+def _of_nothing(part, images):
+    """The mean Jaccard of a class where nothing is predicted: the fraction of images without it."""
+    return number(part["empty_masks"] / images, 2)
 
 
 def _pooled_tables(result):
@@ -183,7 +192,7 @@ def _pooled_tables(result):
     parts = {**result["classes"], "mean (macro)": _as_part(result), "all together": result}
     masks = [name for name in summary.pooled_names(result) if name in metrics.SCORES]
     rows = [[spaced(name), *_class_cells(part, "pooled", masks)] for name, part in parts.items()]
-    tables = [Table(["pooled", *_class_header(masks)], rows, f"{summary.MEANING['pooled']} {BOOTSTRAP}")]
+    tables = [Table(["pooled", *_class_header(masks, "Pooled ")], rows, f"{summary.MEANING['pooled']} {BOOTSTRAP}")]
     soft = [name for name in summary.pooled_names(result) if name not in metrics.SCORES]
     if soft:
         rows = [[spaced(name), *(number(part["pooled"][score]) for score in soft)] for name, part in parts.items()]
@@ -197,9 +206,9 @@ def _as_part(result):
     return {"pooled": result["class_mean"], "intervals": {"pooled": result["intervals"]["class_mean"]}}
 
 
-def _class_header(names):
+def _class_header(names, prefix):
     """Headers of the cells of `_class_cells`."""
-    first, *others = (summary.short_label(name) for name in names)
+    first, *others = (prefix + summary.short_label(name) for name in names)
     return [first, "95 % interval", *others]
 
 

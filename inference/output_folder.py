@@ -49,6 +49,8 @@ def require_apart(paths: Iterable[Path], out: Path) -> None:
 def file_names(name: str, classes: list[str]) -> dict[str, list[str]]:
     """Files that one image may get, by kind, one a class: {"mask": […], "overlay": […], "probability": […]}.
 
+    Of several classes there is one overlay more, of all together.
+
     name: of the image, as imaging.files.find_images gives it. What is too long for a file is cut, and told apart by a
     hash.
     """
@@ -67,7 +69,10 @@ def _endings(classes, kind):
     masks = [mask_files.mask_name("", classes, k) for k in range(len(classes))]
     if kind == "mask":
         return masks
-    return [f"_{kind}.png" if len(classes) == 1 else f"{mask.removesuffix('.png')}_{kind}.png" for mask in masks]
+    if len(classes) == 1:
+        return [f"_{kind}.png"]
+    of_all = ["_overlay.png"] if kind == "overlay" else []
+    return [f"{mask.removesuffix('.png')}_{kind}.png" for mask in masks] + of_all
 
 
 def version(path: Path) -> list[str]:

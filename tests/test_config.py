@@ -9,6 +9,10 @@ import config
 import runs
 from config import Settings
 
+BILLION_LAUGHS = "options:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+
 
 def refused(*argv):
     with pytest.raises(SystemExit) as error:
@@ -77,7 +81,15 @@ def test_a_text_that_yaml_reads_as_something_else(tmp_path, text):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("epochs:\n", ["epochs has no value"]),
+        ("epochs:\n", ["mine.yaml: epochs has no value"]),
+        ("options:\n", ["mine.yaml: options has no value"]),
+        ("epochs: !!timestamp x\n", ["mine.yaml cannot be read"]),
+        ("options: " + "{a: " * 3000 + "1" + "}" * 3000, ["mine.yaml cannot be read (RecursionError"]),
+        (BILLION_LAUGHS, ["mine.yaml cannot be read (TypeError: more than 10,000 values)"]),
+        ("options: &a {b: *a}\n", ["mine.yaml cannot be read"]),
+        (b"run: caf\xe9\n", ["mine.yaml cannot be read (UnicodeDecodeError"]),
+        ("epochs: 3\n".encode("utf-16"), ["mine.yaml cannot be read (UnicodeDecodeError"]),
+        ("learning_rate: .inf\n", ["mine.yaml: learning_rate is inf"]),
         ("epochs: many\n", ["epochs", "int", "many"]),
         ("- epochs\n", ["mine.yaml cannot be read", "expected lines such as `epochs: 50`"]),
         ("epochs: [\n", ["mine.yaml cannot be read", "correct it"]),
@@ -88,11 +100,17 @@ def test_a_text_that_yaml_reads_as_something_else(tmp_path, text):
 )
 def test_files_that_do_not_do(tmp_path, content, words):
     file = tmp_path / "mine.yaml"
-    file.write_text(content)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
     message = refused("--config", str(file))
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_a_message_does_not_blame_a_file_for_the_command_line(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 3\n")
+    assert refused("--config", str(file), "--epochs", "0") == "error: epochs is 0, expected 1 to 1000000"
 
 
 def test_the_home_folder_in_an_address(tmp_path, monkeypatch):

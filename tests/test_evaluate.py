@@ -213,6 +213,9 @@ def test_five_attributes():
     assert result["class_mean"]["roc_auc"] == pytest.approx(np.mean(means))
     with open("output/five/test_network/performances.txt", encoding="utf-8") as file:
         text = file.read()
+    for header in ("Mean Jaccard", "Pooled Jaccard", "Challenge Jaccard"):
+        assert header in text
+    assert "Masks that mark nothing at all would have a mean Jaccard of " in text and "globules 1.00" in text
     assert "undefined" in text and "milia like cyst" in text and "together" in text and "mean (macro)" in text
     with open("output/five/test_network/classes.csv", newline="") as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}

@@ -202,6 +202,11 @@ def test_shapes_that_differ_are_refused():
         (None, "holds 'None'"),
         ("focal(alpha=2)", "alpha must lie between 0 and 1"),
         ("structure(window=2.5)", "window must be an odd whole number"),
+        ("(" * 5000 + "bce" + ")" * 5000, "is longer than 1,000 letters"),
+        ("bce" + "+bce" * 3000, "is longer than 1,000 letters"),
+        ("(" * 400 + "bce" + ")" * 400, "is not readable"),
+        ("-" * 990 + "bce", "is not readable|holds"),
+        ("9" * 900 + "*bce", "is not readable|positive number"),
         ("__import__('os')", "unknown loss|holds"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from imaging import normalization
 from loss import BCE
 from models.adstnet import AdSTNet
 from models.jaal_net import JAALNet
+from utils.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1)}  # taken where a network has the option
@@ -212,6 +214,35 @@ def test_load_tells_of_a_missing_file(tmp_path):
         model.load(tmp_path / "cut.keras")
     with pytest.raises(FileNotFoundError, match=r"no saved network at .*absent\.keras"):
         model.load(tmp_path / "absent.keras")
+
+
+def edited(path, name, change):
+    """A copy of a saved network with one part of it changed."""
+    other = path.with_name("edited.keras")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as copy:
+        for entry in archive.namelist():
+            data = archive.read(entry)
+            copy.writestr(entry, change(data) if entry == name else data)
+    return other
+
+
+def test_a_network_that_cannot_be_loaded_is_named_in_one_line(tmp_path):
+    path = tmp_path / "a.keras"
+    model.build("unet16", (16, 16, 3), width=2, depth=1).save(path)
+    newer = edited(path, "metadata.json", lambda data: data.replace(keras.__version__.encode(), b"9.1"))
+    model.load(newer)  # as long as nothing in it is new
+    for file, words in (
+        (edited(path, "config.json", lambda data: data[: len(data) // 2]), "train it again or copy the file again"),
+        (edited(path, "config.json", lambda data: data.replace(b"Conv2D", b"Mine")), "or copy the file again"),
+        (edited(path, "model.weights.h5", lambda data: data[:100]), "train it again or copy the file again"),
+    ):
+        with pytest.raises(UserError, match=rf"^\S*edited\.keras cannot be read \(.*\); .*{words}$"):
+            model.load(file)
+    newer = edited(path, "metadata.json", lambda data: data.replace(keras.__version__.encode(), b"9.1"))
+    strange = newer.rename(tmp_path / "newer.keras")
+    strange = edited(strange, "config.json", lambda data: data.replace(b"Conv2D", b"Mine"))
+    with pytest.raises(UserError, match=rf"Keras 9\.1 saved it and here is {keras.__version__}: install that one"):
+        model.load(strange)
 
 
 # === Command line ===

@@ -119,7 +119,10 @@ def test_the_table_measures_the_mask():
 def test_overlays_and_probability_maps():
     save_run()
     save("a.jpg", picture())
-    predict.main(["a.jpg", "--overlays", "--probabilities"])
+    predict.main(["a.jpg", "--overlays", "--out", "plain"])
+    plain = cv2.imread("plain/a_overlay.png")
+    assert np.abs(plain[60, 40].astype(int) - (0, 0, 255)).max() < 8  # the colors of the lesion are left
+    predict.main(["a.jpg", "--tint", "--probabilities"])
     overlay, maps = (cv2.imread(f"predictions/tiny_images/a_{kind}.png", -1) for kind in ("overlay", "probability"))
     assert overlay.shape == (120, 160, 3) and maps.shape == (120, 160) and maps.dtype == np.uint8
     assert maps[60, 40] > 250 and maps[5, 5] < 5
@@ -306,7 +309,7 @@ def test_a_name_that_can_be_read_is_a_name_that_works(classes, capsys):
         assert caught.value.code.encode()
         assert "5 of 6 images" in capsys.readouterr().out
         assert len(rows_of("out")) == 5 * classes
-        assert len(list(Path("out").glob("*.png"))) == 3 * 5 * classes
+        assert len(list(Path("out").glob("*.png"))) == 3 * 5 * classes + 5 * (classes > 1)
     assert any(row["image"] == "in/L\\xe4sion_1.png" for row in rows_of("out"))
 
 
@@ -359,7 +362,11 @@ def test_five_attributes():
     assert [row["class"] for row in rows_of()] == list(ATTRIBUTES)
     assert {path.name for path in Path("predictions/tiny_images").glob("*.png")} == {
         f"{name}{kind}.png" for name in names for kind in ("", "_overlay")
-    }
+    } | {"a_overlay.png"}
+    runs.note(BEST / "tiny", classes=["a", "b", "c", "d", "e"])
+    predict.main(["a.png", "--overlays", "--out", "out", "--threshold", "0.999"])
+    overlay = cv2.imread("out/a_overlay.png")
+    assert (overlay == palette.rgb(palette.of_class(4))[::-1]).all(axis=-1).sum() > 100  # the last is on top
 
 
 def test_classes_and_best_thresholds_are_those_of_the_run():

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def locked(folder: str | Path, message: str, wait: float = 0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def write_comment(file: str | Path, content: dict) -> None:
+    """Put an object into a zip archive, such as a `.keras` file, as its comment in JSON."""
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = json.dumps(content).encode()
 
 
 def remove_leftovers(folder: str | Path) -> None:

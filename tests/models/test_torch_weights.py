@@ -9,6 +9,8 @@ from reference_weights import reference, relative_difference, values
 from safetensors.numpy import save_file
 
 import model
+from datasets.isic2018 import ATTRIBUTES
+from inference.predictor import load_predictor
 
 # reference -> network and options: one for each family that came from PyTorch
 FAMILIES = {
@@ -234,6 +236,19 @@ def test_import_writes_a_network(state, tmp_path, capsys):
     _, image, theirs = reference("jaal_da_net")
     loaded = model.load(tmp_path / "new" / "da.keras")
     assert relative_difference(keras.ops.sigmoid(loaded(image)), theirs) < 1e-5
+
+
+def test_an_imported_network_says_how_pixels_are_normalized(tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "load_torch_weights", lambda network, path: 1)
+    options = ["--option", "width=2", "--option", "depth=1"]
+    file = tmp_path / "unet.keras"
+    model.main(
+        ["import", "a.pth", "--model", "attributes_unet", "--input_shape", "32x32x3", *options, "--out", str(file)]
+    )
+    predictor = load_predictor(file)
+    assert (predictor.name, predictor.settings.normalize) == ("unet", "standardize")
+    assert predictor.settings.options == {"width": 2, "depth": 1} and predictor.classes == list(ATTRIBUTES)
+    assert predictor(np.zeros((40, 50, 3), np.uint8))[0].shape == (40, 50, 5)
 
 
 @pytest.mark.parametrize(
