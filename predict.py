@@ -63,7 +63,7 @@ LARGE = 20_000_000  # pixels of an image from which on one at a time is finished
 _large = threading.Lock()
 
 
-def finish(predictor, item, out, names, tint):
+def finish(predictor, item, out, names, tint=False):
     """Write the wanted files of one image. Returns its rows of predictions.csv, one a class.
 
     item: (path, version, size, probabilities (h, w, classes)). names: {kind of file: a name a class}. tint: also the
