@@ -85,7 +85,7 @@ def _workers(launch):
     return made
 
 
-def addresses():
+def addresses() -> tuple[list[str], int]:
     """The workers as TF_CONFIG names them, host:port, and which of them this process is; ([], 0) without."""
     try:
         described = json.loads(os.environ.get("TF_CONFIG", '{"cluster": {"worker": []}, "task": {"index": 0}}'))
@@ -109,6 +109,6 @@ def watching():
         ) from None
 
 
-def is_first():
+def is_first() -> bool:
     """Whether this process writes the files: the only one, or worker 0."""
     return addresses()[1] == 0

@@ -14,7 +14,7 @@ import tensorflow as tf
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def resolve(precision):
+def resolve(precision: str) -> str:
     """What `auto` stands for here: the fastest format that keeps the result. Any other format stays as it is.
 
     That is bfloat16 on CPUs that multiply it faster than float32, and float32 elsewhere; GPUs take TF32 for that.
@@ -25,7 +25,7 @@ def resolve(precision):
     return "bfloat16" if knows and _on_cpu() else "float32"
 
 
-def use(precision):
+def use(precision: str):
     """Build, train and validate networks in this format from now on."""
     rewritten = precision == "bfloat16" and _on_cpu()
     _rewrite(rewritten)
@@ -33,7 +33,7 @@ def use(precision):
 
 
 @contextlib.contextmanager
-def rewriting(precision):
+def rewriting(precision: str):
     """Within it bfloat16 is taken for networks that were built in float32, as all are that were trained on CPUs."""
     _rewrite(precision == "bfloat16" and _on_cpu())
     try:
@@ -66,8 +66,8 @@ def float32(tensors):
 class StopBfloat16(keras.layers.Layer):
     """`float32` as a layer, for the end of a functional network: (B, ...) float32 -> the same."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
+    def __init__(self, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
 
     def call(self, x):
         return float32(x) if keras.backend.backend() == "tensorflow" else x

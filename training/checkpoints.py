@@ -31,7 +31,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, UserError, KeyError, EOF
 
 
 @contextlib.contextmanager
-def locked(folder, first=True):
+def locked(folder: Path, first: bool = True):
     """Hold the run of this folder; FileExistsError where another process does. Of several workers only the first."""
     if not first:
         yield
@@ -50,12 +50,12 @@ def locked(folder, first=True):
         lock.release()
 
 
-def files(folder):
+def files(folder: Path) -> list[Path]:
     """The checkpoints of a run, the newest last."""
     return sorted(Path(folder).glob("step_*.npz"))
 
 
-def save(folder, step, state, variables):
+def save(folder: Path, step: int, state: dict, variables: dict[str, list[np.ndarray]]):
     """Write a checkpoint and remove the oldest.
 
     Args:
@@ -70,7 +70,7 @@ def save(folder, step, state, variables):
         old.unlink()
 
 
-def load(folder, which="last"):
+def load(folder: Path, which: str = "last") -> tuple[dict, dict[str, list[np.ndarray]]]:
     """Read a checkpoint: (state, {group: arrays}).
 
     which: last, or previous: the one before, after which the last one is removed.
@@ -106,7 +106,7 @@ def _read(path):
     return state, variables
 
 
-def check(state, settings, data):
+def check(state: dict, settings, data: str):
     """UserError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
     before = state["settings"]
     now = dataclasses.asdict(settings)
@@ -125,12 +125,12 @@ def check(state, settings, data):
         raise UserError(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
 
 
-def read(variables):
+def read(variables: list) -> list[np.ndarray]:
     """The values of Keras or TensorFlow variables."""
     return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
 
 
-def assign(variables, values, what):
+def assign(variables: list, values: list[np.ndarray], what: str):
     """Give variables their values; UserError where they do not belong to them."""
     if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
         raise UserError(f"the checkpoint's {what} are not those of the network: it was made by another version")
@@ -138,7 +138,7 @@ def assign(variables, values, what):
         variable.assign(value)
 
 
-def fingerprint(splits, few=16):
+def fingerprint(splits: dict, few: int = 16) -> str:
     """A hash of names and sizes of all images, and of the pixels of a few, of {name: Split}."""
     digest = hashlib.sha256()
     for name, split in splits.items():

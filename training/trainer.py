@@ -5,6 +5,7 @@ import dataclasses
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -37,7 +38,7 @@ def score_columns():
     return [f"val_{name}" for name in metrics.logged()]
 
 
-def callbacks(settings):
+def callbacks(settings) -> list[keras.callbacks.Callback]:
     """Keras's early stopping and plateau, as the settings want them."""
     name = "val_loss" if settings.monitor == "epoch" else settings.monitor
     watch = {"monitor": name, "mode": "max" if metrics.monitors()[name] else "min"}
@@ -84,7 +85,7 @@ class Training:
 
     # --- checkpoints
 
-    def variables(self):
+    def variables(self) -> dict[str, list]:
         """{group: variables} of all that changes in training."""
         groups = {"network": self.network.variables, "sums": self.loop.state()}
         groups |= {f"optimizer{i}": one.variables for i, one in enumerate(self.loop.optimizers)}
@@ -102,7 +103,7 @@ class Training:
         config.save(self.settings, self.folder / "settings.yaml")
         checkpoints.save(self.folder, self.step, state, variables)
 
-    def restore(self, state, values):
+    def restore(self, state: dict, values: dict[str, list[np.ndarray]]):
         """Take the state of a checkpoint."""
         for group, variables in self.variables().items():
             checkpoints.assign(variables, values.get(group, []), group)
@@ -114,7 +115,7 @@ class Training:
         self.waited = state["waited"]
         self.recorder.rows = state["rows"]
 
-    def finished(self):
+    def finished(self) -> bool:
         return self.step == self.steps * self.settings.epochs or (
             self.network.stop_training and self.step % self.steps == 0
         )
@@ -132,7 +133,7 @@ class Training:
         while not self.finished():
             self.epoch(batches)
 
-    def epoch(self, batches):
+    def epoch(self, batches: Iterator):
         """The steps of an epoch, or those left of it, its validation, records and checkpoint."""
         number, begin = divmod(self.step, self.steps)
         if self.settings.freeze_epochs:
@@ -155,7 +156,7 @@ class Training:
         if stop and not self.finished():
             raise self.stopped()
 
-    def run_steps(self, batches, begin: int, progress) -> bool:
+    def run_steps(self, batches: Iterator, begin: int, progress: tqdm) -> bool:
         """The steps of an epoch from number `begin` on; whether the run was asked to stop in the last of them."""
         losses = []
         stop = False
@@ -175,7 +176,7 @@ class Training:
                 raise self.stopped()
         return stop
 
-    def run_step(self, batches, index: int):
+    def run_step(self, batches: Iterator, index: int):
         """Step number `index` of an epoch; what training.steps.Loop.step gives."""
         start = time.perf_counter()
         images, labels = next(batches)
@@ -269,7 +270,7 @@ class Training:
 
 
 @contextlib.contextmanager
-def stopping(training):
+def stopping(training: Training):
     """Ctrl-C and SIGTERM ask the training to stop when it can save; a second one stops it at once."""
 
     def ask(number, frame):
