@@ -12,6 +12,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from figure_files import has_color
 from isic_challenge_scoring import task2
 from isic_challenge_scoring.segmentation import SegmentationScore
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
@@ -20,7 +21,7 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 import evaluate
 import metrics
 import runs
-from imaging import mask_files
+from imaging import mask_files, palette
 
 
 @pytest.fixture(autouse=True)
@@ -129,8 +130,9 @@ def test_files(scored):
     assert masks == [f"ISIC_{i:07}_segmentation.png" for i in range(4)]
     mask = cv2.imread(folder / "predictions/tiny/test_network/ISIC_0000002_segmentation.png", cv2.IMREAD_UNCHANGED)
     assert mask.dtype == np.uint8 and mask.ravel().tolist() == [255] * 4 + [0] * 16
-    for name in ("ROC", "Precision_recall", "sample_results", "scores"):
-        assert cv2.imread(folder / f"output/tiny/test_network/{name}.png").std() > 5
+    drawn = {"ROC": palette.CLASSES[0], "Precision_recall": palette.CLASSES[0], "sample_results": palette.TRUTH}
+    for name, color in (drawn | {"scores": palette.CLASSES[0]}).items():
+        assert has_color(folder / f"output/tiny/test_network/{name}.png", color), name
 
 
 def test_performances_txt(scored):

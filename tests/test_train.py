@@ -236,10 +236,10 @@ def test_refusals(discs, tmp_path):
     assert "no network named 'unett'" in refused([*argv, "--model", "unett"])
     assert "no option widht" in refused([*argv, "--options", "{widht: 4}"])
     assert "dataset_isic18.py" in refused([*argv, "--data", "nowhere"])
-    assert "bce" in refused([*argv, "--loss", "bcee"])
+    assert "unknown loss 'bcee'" in refused([*argv, "--loss", "bcee"])
     assert "the masks are (32, 48, 1)" in refused([*argv, "--options.classes", "5"])
     odd = write_discs(tmp_path / "odd", size=(30, 48), counts={"train": 2, "val": 1})
-    assert "32" in refused([*argv, "--data", str(odd)])
+    assert "height must be a multiple of 4, got 30" in refused([*argv, "--data", str(odd)])
     with Writer("bare", {"dataset": "discs", "task": 1}, size=(32, 48), classes=["lesion"]) as writer:
         for split, mask in (("train", np.zeros((32, 48, 1), "uint8")), ("val", None)):
             writer.add(split, split, np.zeros((32, 48, 3), "uint8"), mask, (32, 48))

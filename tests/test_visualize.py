@@ -88,8 +88,8 @@ def test_errors_are_tinted(scored, capsys):
 def test_heat(scored, capsys):
     for command in (["gradcam"], ["gradcam", "--layers", "maps"], ["attention"]):
         visualize.main([*command, "--run", "r", "--count", "2", "--out", "heat.png"])
-        picture = cv2.imread("heat.png")
-        assert picture.std() > 20
+        picture = cv2.imread("heat.png").astype(int)
+        assert (picture[..., 2] - picture[..., 0]).max() > 100  # some pixels are hot: red
         Path("heat.png").unlink()
     cv2.imwrite("own.png", np.full((90, 70, 3), 128, np.uint8))
     visualize.main(["gradcam", "own.png", "--run", "r"])

@@ -62,7 +62,7 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path, failure):
 def test_what_a_killed_run_left_is_cleared_away(tmp_path):
     (tmp_path / ".writing_99999999_0").mkdir()
     (tmp_path / ".writing_99999999_0" / "data_train.npy").write_bytes(b"half")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="holds no prepared arrays"):
         arrays.open_split(tmp_path, "train")
     write(tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
