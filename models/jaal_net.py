@@ -182,6 +182,15 @@ class JAALNet(TrainingModel):
         return [variable for layer in self.layers for variable in layer.trainable_variables]
 
     @property
+    def weights(self):
+        """Both networks' weights: Keras 3.12 leaves out those of a model that is an attribute, the newest does not."""
+        return unique([*super().weights, *self.discriminator.weights])
+
+    @property
+    def variables(self):
+        return unique([*super().variables, *self.discriminator.variables])
+
+    @property
     def optimizers(self):
         """The generator's optimizer and the discriminator's."""
         return [self.optimizer, self.discriminator_optimizer]
@@ -259,6 +268,11 @@ class JAALNet(TrainingModel):
         parts = ("generator", "discriminator")
         networks = {key: keras.saving.deserialize_keras_object(config[key], custom_objects) for key in parts}
         return cls(**{**config, **networks})
+
+
+def unique(variables):
+    """The variables in their order, each once."""
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def rarer(masks):
