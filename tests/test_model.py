@@ -177,10 +177,9 @@ def test_a_size_that_does_not_fit_names_the_next_that_do(name):
 @pytest.mark.parametrize("name", model.names())
 def test_the_documented_arguments_are_those_of_the_builder(name):
     builder = model.REGISTRY[name].builder
-    lists = re.findall(
-        r"^ *(\w+(?:, \w+)*):", inspect.getdoc(builder) + "\n" + inspect.getdoc(model.build), re.MULTILINE
-    )
-    documented = {name for names in lists for name in names.split(", ")}
+    text = f"{inspect.getdoc(builder)}\n{inspect.getdoc(model.build)}"
+    lists = re.findall(r"^ *(\w+(?:, \w+)*):", text, re.MULTILINE)  # of Args
+    documented = {name for names in lists for name in names.split(", ")} | set(re.findall(r"`(\w+)`", text))
     assert documented >= set(inspect.signature(builder).parameters)
 
 
