@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-PYTEST := -m pytest -n 2 --dist loadfile
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo lint test test-oldest campaign bench clean
 

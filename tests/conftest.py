@@ -1,19 +1,41 @@
 """Shared by all tests: two logical CPU devices, to test MirroredStrategy without a GPU, and a tiny data set."""
 
+import gc
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Tiny tensors are computed fastest by one thread, also in the processes that tests start.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import tensorflow as tf
 from discs import write_discs
 
 from compute import precision
-from figures import training_curves
+from training import logger
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+LONGEST = ("test_special_steps", "test_model", "test_devices", "test_kills", "test_train", "test_precision")  # files
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that two test processes end at about the same time."""
+    order = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage():
+    """Garbage is collected after each file: building graphs makes many objects, through which Python searches often."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +52,19 @@ def discs(tmp_path_factory):
     return write_discs(tmp_path_factory.mktemp("data") / "discs")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def undrawn():
-    """Trainings do not draw their log, which takes longer than a tiny epoch."""
+    """Trainings do not draw their log, which takes longer than a tiny epoch; gives the method that does."""
+    draw = logger.Recorder.draw
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_curves, "curves", lambda log, path, title="": None)
-        yield
+        patch.setattr(logger.Recorder, "draw", lambda self, log: None)
+        yield draw
+
+
+@pytest.fixture
+def drawn(undrawn, monkeypatch):
+    """The trainings of this test draw their log."""
+    monkeypatch.setattr(logger.Recorder, "draw", undrawn)
 
 
 @pytest.fixture(scope="module")

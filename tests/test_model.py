@@ -26,11 +26,11 @@ EXTRA = {"adstnet": {"width": 8}}  # options of its backbone
 
 
 def small(name, shape=None):
-    """A network of the registry at the least width it can have, with the same weights in every run."""
+    """A network of the registry of the least width and height it can have, twice as wide as high, its weights fixed."""
     keras.utils.set_random_seed(0)
     entry = model.REGISTRY[name]
     options = {key: value for key, value in SMALL.items() if key in entry.defaults()} | EXTRA.get(name, {})
-    return model.build(name, shape or (2 * entry.divisor, 2 * entry.divisor, 3), **options)
+    return model.build(name, shape or (entry.divisor, 2 * entry.divisor, 3), **options)
 
 
 def shaken(network):
@@ -97,13 +97,15 @@ def test_forward_is_finite_and_the_same_symbolic_eager_and_compiled(name, networ
     compiled = outputs(tf.function(network), x, training=False)
     for ours, graph in zip(eager, compiled, strict=True):
         np.testing.assert_allclose(graph, ours, rtol=1e-3, atol=1e-4 * np.abs(ours).max())
-    assert all(np.isfinite(y).all() for y in outputs(network, x, training=True))
 
 
 @pytest.mark.parametrize("name", model.names())
-def test_forward_of_one_channel_and_of_a_map_that_is_not_square(name):
+def test_one_channel_and_a_map_that_is_higher_than_wide(name):
     divisor = model.REGISTRY[name].divisor
-    check_forward(shaken(small(name, (divisor, 2 * divisor, 1))))
+    network = small(name, (2 * divisor, divisor, 1))
+    assert network.input_shape[1:3] == (2 * divisor, divisor)
+    height, width = keras.tree.flatten(network.outputs)[0].shape[1:3]
+    assert height == 2 * width
 
 
 @pytest.mark.parametrize("name", model.names())
@@ -150,17 +152,16 @@ def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name, ne
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", model.names())
-def test_mixed_precision_is_finite_with_float32_logits(name, policy):
+def test_mixed_float16_is_finite_with_float32_logits(name):  # bfloat16: tests/compute/test_precision.py
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("mixed_float16")
     try:
         network = small(name)
     finally:
         keras.config.set_dtype_policy(before)
-    assert policy.removeprefix("mixed_") in {layer.compute_dtype for layer in network.layers}
-    for training in (False, True) if policy == "mixed_float16" else (True,):  # bfloat16 has float32's range
+    assert "float16" in {layer.compute_dtype for layer in network.layers}
+    for training in (False, True):
         for y in outputs(network, images(network), training=training):
             assert y.dtype == np.float32 and np.isfinite(y).all()
 

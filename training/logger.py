@@ -52,12 +52,16 @@ class Recorder:
         log = self.output / "log.csv"
         with replacing(log) as path:
             pd.DataFrame(self.rows).to_csv(path, index=False)
-        training_curves.curves(log, self.output / "progress.png", runs.title(self.settings))
+        self.draw(log)
         self._write_board(row)
         if self.best() is row:
             self._write_best(row)
         if row["epoch"] % COLLECT == 0:
             gc.collect()  # figures and networks hold themselves in cycles, which Python finds too late
+
+    def draw(self, log: Path):
+        """Draw the curves of the log so far."""
+        training_curves.curves(log, self.output / "progress.png", runs.title(self.settings))
 
     def best(self):
         """The row of the best epoch that was validated so far, the earliest of equals; None before the first."""

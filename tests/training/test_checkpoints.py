@@ -20,8 +20,6 @@ from config import Settings
 from training import checkpoints
 from training import steps as training_steps
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path, monkeypatch):

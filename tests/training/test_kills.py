@@ -9,8 +9,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -26,7 +24,6 @@ from models.jaal_net import JAALNet, da_net
 from models.layers import conv_norm_relu, logits
 from training import checkpoints, steps
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 FOLDERS = ("checkpoint", "checkpoint_best", "output")
 
 
@@ -65,7 +62,7 @@ def go_on(moments, moment, run, arguments):
 
 
 @pytest.fixture(scope="module")
-def moments(discs, tmp_path_factory, undrawn):
+def moments(discs, tmp_path_factory):
     """Folder of a whole run of 4 epochs of 5 steps, a checkpoint every third step; in `moments` the copies."""
     folder = tmp_path_factory.mktemp("whole")
     with contextlib.chdir(folder), disk_copied("run", "moments"):
@@ -141,12 +138,3 @@ def test_every_optimizer_of_a_special_step_goes_on(name, groups, discs, tmp_path
         assert (arrays[group][0], float(arrays[group][1])) == (15, pytest.approx(1e-3 / 4)), arrays[group][:2]
     best = model.load(Path("checkpoint_best/whole/model.keras"))  # the bare network
     assert type(best).__name__ == "Functional" and best.output_shape == (None, 32, 48, 1)
-
-
-@pytest.mark.slow
-def test_the_campaign_kills_processes_and_finds_no_difference():
-    """Two kills here, thirty with `make campaign`."""
-    command = [sys.executable, str(Path(__file__).parents[1] / "campaign.py"), "--kills", "2"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "2 kills, every run ended like one that was not killed" in done.stdout

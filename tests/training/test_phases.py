@@ -11,7 +11,6 @@ from lives import Killed, argv, check_same, dies_after
 import model
 import runs
 import train
-from figures import training_curves
 from training import checkpoints, steps, trainer
 
 PHASES = ["--freeze_epochs", "2", "--unfreeze_factor", "0.5", "--plateau", "0", "--evaluate_every", "3"]
@@ -26,7 +25,6 @@ def test_the_encoder_waits_and_a_resumed_run_is_the_same(discs, monkeypatch):
     """4 epochs of 5 steps, 3 updates: two with the encoder as it was, two with all."""
     given = [*PHASES, "--schedule", "cosine", "--optimizer", "adamw", "--weight_decay", "0.1", "--monitor", "epoch"]
     seen, save = [], trainer.Training.save
-    monkeypatch.setattr(training_curves, "curves", lambda *_: None)  # takes longer than a tiny epoch
 
     def listens(self):
         seen.append({w.path: w.numpy() for w in self.network.weights})
@@ -57,7 +55,7 @@ def test_the_encoder_waits_and_a_resumed_run_is_the_same(discs, monkeypatch):
     check_same("whole", "died", 1e-6)
 
 
-def test_validation_every_other_epoch(discs, monkeypatch):
+def test_validation_every_other_epoch(discs, monkeypatch, drawn):
     losses = iter([0.9, 0.95, 0.97])
     monkeypatch.setattr(
         steps.Loop, "validate", lambda *_: {"val_loss": next(losses), "val_dice": 0.5, "val_jaccard": 0.4}

@@ -1,9 +1,6 @@
 """The training steps of AdSTNet and JAAL-Net: by hand, on two devices, in half precision, saved and loaded."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -13,6 +10,7 @@ import tensorflow as tf
 from discs import disc
 
 import config
+import evaluate
 import model
 from compute.updates import GlobalBatchOptimizer
 from loss import BCE, Dice
@@ -268,7 +266,7 @@ def test_overlap_losses_on_the_backbones_map():
     assert logs["backbone_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
+def test_what_was_trained_is_evaluated(discs, tmp_path, monkeypatch):
     """The backbone and the head of AdSTNet, and JAAL-Net's generator."""
     networks = {
         "adstnet": {"backbone": "unet", "width": 4, "depth": 1},
@@ -281,15 +279,11 @@ def test_what_was_trained_is_evaluated_in_a_fresh_process(discs, tmp_path):
         network = model.build(name, (32, 48, 3), **options)
         network.save(folder / "training.keras")
         network.deploy().save(folder / "model.keras")
-    code = (
-        "import evaluate\n"
-        "for run, part in (('adstnet', 'backbone'), ('adstnet', 'head'), ('jaal_net', 'backbone')):\n"
-        "    evaluate.main(['--run', run, '--split', 'test', '--at', 'network', '--output', part])\n"
-        "evaluate.main(['--run', 'jaal_net', '--part', 'head'])\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "error: run 'jaal_net' was not trained with a head: score it with --part backbone" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    for run, part in (("adstnet", "backbone"), ("adstnet", "head"), ("jaal_net", "backbone")):
+        evaluate.main(["--run", run, "--split", "test", "--at", "network", "--output", part])
+    with pytest.raises(SystemExit, match="run 'jaal_net' was not trained with a head: score it with --part backbone"):
+        evaluate.main(["--run", "jaal_net", "--part", "head"])
     scores = [
         json.loads((tmp_path / f"output/{run}/test_network/metrics.json").read_text())
         for run in ("adstnet", "adstnet_head")
