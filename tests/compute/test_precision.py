@@ -84,6 +84,23 @@ def test_what_the_rewriting_leaves_in_float32():
     assert {w.dtype for w in steps.network.weights} == {"float32"}
 
 
+def test_depthwise_convolutions_and_their_gradients_are_float32():
+    """Which are slower in bfloat16."""
+    precision.use("bfloat16")
+    images = tf.random.stateless_uniform((2, 16, 16, 8), (1, 2))
+    layer = keras.layers.DepthwiseConv2D(3)
+    layer.build(images.shape)
+
+    @tf.function(autograph=False)
+    def step(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(layer(images) ** 2)
+        return layer(images), *tape.gradient(total, [images, layer.kernel.value])
+
+    assert all(bits(x) > 12 for x in step(images))
+
+
 PRODUCTS = ("Conv2D", "DepthwiseConv2d", "MatMul", "BatchMatMul", "Einsum")  # how what may be bfloat16 begins
 SMALL = {"weights": "none", "width": 8, "blocks": (1, 1, 1, 1), "discriminator_width": 8}
 
