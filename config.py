@@ -133,6 +133,9 @@ class TrainingSettings:
         10**6,
     )
     unfreeze_factor: float = setting(0.1, "what the rates are multiplied by after `freeze_epochs`", 0, 1)
+    encoder_rate: float = setting(
+        1.0, "what the updates of the encoder's weights are multiplied by, as if its learning rate were", 0, 1
+    )
     epochs: int = setting(50, "passes over the training images", 1, 10**6)
     rare: float = setting(
         0.0,

@@ -80,7 +80,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
+        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
         loss=loss.from_spec(settings.loss, settings.class_weights),  # type: ignore[arg-type]  # no longer "balanced"
         weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
@@ -89,6 +89,14 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if not network.optimizer.built:
         network.optimizer.build(network.trainable_variables)
     return network
+
+
+def update_factors(network: keras.Model, settings: config.Settings) -> dict[str, float]:
+    """{path of a weight: what its updates are multiplied by}: the encoder's by the setting `encoder_rate`."""
+    if settings.encoder_rate == 1:
+        return {}
+    encoder = model.encoder(network, settings.model, settings.options)
+    return {weight.path: settings.encoder_rate for layer in encoder for weight in layer.trainable_weights}
 
 
 def network_options(settings: config.Settings, classes: int, pretrained: bool) -> dict:
