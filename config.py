@@ -133,6 +133,9 @@ class TrainingSettings:
         10**6,
     )
     unfreeze_factor: float = setting(0.1, "what the rates are multiplied by after `freeze_epochs`", 0, 1)
+    encoder_rate: float = setting(
+        1.0, "what the updates of the encoder's weights are multiplied by, as if its learning rate were", 0, 1
+    )
     epochs: int = setting(50, "passes over the training images", 1, 10**6)
     rare: float = setting(
         0.0,
@@ -220,6 +223,7 @@ class Launch:
     """How a run is started: what may differ when it goes on, and changes nothing that it computes."""
 
     resume: str | None = None  # last, or previous: the checkpoint to go on from
+    minutes: float = 0.0  # for the whole run, which decide its epochs; 0: the setting `epochs` does
     init: str | None = None  # a run or a .keras file whose weights to begin with
     devices: str = "all"
     workers: str | None = None
@@ -328,6 +332,7 @@ def _launch_parser():
         help="go on from the run's last checkpoint, or, where that one is damaged, from the one before (default: last)",
     )
     add("--init", metavar="FROM", help="begin with the weights of a run or a .keras file, as far as they fit")
+    add("--minutes", type=float, default=0.0, help="as many epochs as take so many minutes here, in place of --epochs")
     add("--devices", default="all", help="all GPUs, some (0,1), cpu, or cpu:N: N devices on the CPU (default: all)")
     add("--workers", metavar="HOST:PORT,…", help="all machines, each started with the same command; or by TF_CONFIG")
     add("--worker", type=int, help="which of the workers this one is, from 0")

@@ -6,6 +6,7 @@
     python train.py --config configs/isic18_cpu.yaml --resume           # go on; --resume previous: one checkpoint back
     python train.py --config mine.yaml --init isic18_cpu                # begin with the weights of another run
     python train.py --config mine.yaml --freeze_epochs 5   # the encoder waits 5 epochs, then all learns more slowly
+    python train.py --config mine.yaml --minutes 25        # as many epochs as fit, by the speed of the first steps
     python train.py --config mine.yaml --devices 0,1                    # two GPUs; all there are by default
     python train.py --config mine.yaml --workers a:2222,b:2222 --worker 0   # and --worker 1 on machine b
     python train.py --help                                 # every setting
@@ -49,7 +50,7 @@ from datasets import class_balance
 from datasets.arrays import open_split, read_meta
 from evaluation import model_card
 from models.training_step import TrainingModel, deployed
-from training import checkpoints, initial_weights, optimizers, score_metrics
+from training import checkpoints, duration, initial_weights, optimizers, score_metrics
 from training.trainer import Stopped, Training, stopping
 from utils import errors
 from utils.errors import UserError
@@ -80,7 +81,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate),
+        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
         loss=loss.from_spec(settings.loss, settings.class_weights),  # type: ignore[arg-type]  # no longer "balanced"
         weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
@@ -89,6 +90,14 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if not network.optimizer.built:
         network.optimizer.build(network.trainable_variables)
     return network
+
+
+def update_factors(network: keras.Model, settings: config.Settings) -> dict[str, float]:
+    """{path of a weight: what its updates are multiplied by}: the encoder's by the setting `encoder_rate`."""
+    if settings.encoder_rate == 1:
+        return {}
+    encoder = model.encoder(network, settings.model, settings.options)
+    return {weight.path: settings.encoder_rate for layer in encoder for weight in layer.trainable_weights}
 
 
 def network_options(settings: config.Settings, classes: int, pretrained: bool) -> dict:
@@ -140,13 +149,15 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
 
     # 2. devices and network
     strategy = devices.strategy(launch)
-    keras.utils.set_random_seed(settings.seed)
     if launch.deterministic:
         tf.config.experimental.enable_op_determinism()
     with checkpoints.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
         saved = checkpoints.load(folder, launch.resume) if launch.resume else None
         settings = resolved(settings, splits["train"], saved)
+        if launch.minutes:
+            settings = with_epochs(settings, start + 60 * launch.minutes, splits, strategy, saved)
         precision.use(settings.precision)
+        keras.utils.set_random_seed(settings.seed)
         network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
             initial_weights.take_over(network, launch.init)
@@ -195,6 +206,24 @@ def resolved(settings: config.Settings, images, saved=None) -> config.Settings:
         number_format = saved[0]["settings"]["precision"]
     changes["precision"] = precision.resolve(number_format)
     return dataclasses.replace(settings, **changes)
+
+
+def with_epochs(settings: config.Settings, end: float, splits: dict, strategy, saved=None) -> config.Settings:
+    """The settings with as many epochs as end in time; of a run that goes on with those that it began with.
+
+    end: when, of time.perf_counter(). saved: the checkpoint to go on from, or None.
+    """
+    if saved:
+        return dataclasses.replace(settings, epochs=saved[0]["settings"]["epochs"])
+    if len(devices.addresses()[0]) > 1:
+        raise UserError("--minutes measures the speed of one machine: give --epochs where there are several workers")
+    start = time.perf_counter()
+    precision.use(settings.precision)
+    network = compiled(settings, splits["train"])
+    left = end - 2 * time.perf_counter() + start  # what has been built is built again
+    epochs = duration.epochs_within(left, settings, splits, network, strategy)
+    keras.backend.clear_session()  # so that the layers get the names that they would have had
+    return dataclasses.replace(settings, epochs=epochs)
 
 
 @errors.in_one_line()

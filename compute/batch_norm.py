@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from compute.replicas import total
+from compute.replicas import assign_alike, total
 
 
 def training_pass(network: keras.Model, synchronized: bool = False) -> Callable:
@@ -113,15 +113,3 @@ class FusedBatchNormalization(keras.layers.Layer):
         y = tf.cast((centered - mean) * scale + self.norm.beta, x.dtype)
         unbiased = tf.stop_gradient(variance) * pixels / tf.maximum(pixels - 1, 1.0)
         return y, tf.stop_gradient(mean) + shift, unbiased
-
-
-def assign_alike(variable: keras.Variable, value):
-    """Assign a value that all replicas have computed alike, without another sum over them."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        variable.assign(value)
-    else:
-        tf.distribute.get_replica_context().merge_call(_assign_each, args=(variable.value, value))
-
-
-def _assign_each(strategy, variable, value):
-    strategy.extended.update(variable, lambda own, new: own.assign(new), args=(value,), group=False)

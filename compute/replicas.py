@@ -40,3 +40,15 @@ def total(values):
     if context is None or context.num_replicas_in_sync == 1:
         return values
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def assign_alike(variable: keras.Variable, value):
+    """Assign a value that all replicas have computed alike, without another sum over them."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        variable.assign(value)
+    else:
+        tf.distribute.get_replica_context().merge_call(_assign_each, args=(variable.value, value))
+
+
+def _assign_each(strategy, variable, value):
+    strategy.extended.update(variable, lambda own, new: own.assign(new), args=(value,), group=False)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from compute.precision import float32
-from compute.replicas import total
+from compute.replicas import assign_alike, total
 
 
 @keras.saving.register_keras_serializable(package="lesion")
@@ -17,15 +17,21 @@ class GlobalBatchOptimizer(keras.optimizers.Optimizer):
     Args:
         inner_optimizer: a Keras optimizer; for float16 a LossScaleOptimizer around one.
         accumulate: int, steps whose gradients make one update. Each step then says by `begin` which one it is.
+        factors: {path of a variable: what its changes are multiplied by}; 1 for all others.
         name: str.
     """
 
     def __init__(
-        self, inner_optimizer: keras.optimizers.Optimizer, accumulate: int = 1, name: str = "global_batch_optimizer"
+        self,
+        inner_optimizer: keras.optimizers.Optimizer,
+        accumulate: int = 1,
+        factors: dict[str, float] | None = None,
+        name: str = "global_batch_optimizer",
     ):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.accumulate = accumulate
+        self.factors = factors or {}
         self.sums = {}  # id of a variable: the sum of its gradients on this replica
         self.begin(last=True, fraction=1.0)
 
@@ -64,7 +70,19 @@ class GlobalBatchOptimizer(keras.optimizers.Optimizer):
         if self.accumulate > 1:
             gradients = self.accumulated(gradients, variables)
         if self.last:
-            self.inner_optimizer.apply(self.global_gradients(gradients), variables)
+            self.update(self.global_gradients(gradients), variables)
+
+    def update(self, gradients, variables):
+        """The update of the optimizer inside, of which variables with a factor make so much of a step.
+
+        Adam's steps do not depend on the scale of its gradients: what is scaled is the change of the variable, with
+        all that makes it, decay and momentum too.
+        """
+        slower = [v for v in variables if v.path in self.factors]
+        before = [tf.identity(v.value) for v in slower]
+        self.inner_optimizer.apply(gradients, variables)
+        for variable, start in zip(slower, before, strict=True):
+            assign_alike(variable, start + self.factors[variable.path] * (variable - start))
 
     def accumulated(self, gradients, variables):
         """The sums over the steps of the update, on this replica; they begin anew after the last step."""
@@ -108,7 +126,12 @@ class GlobalBatchOptimizer(keras.optimizers.Optimizer):
 
     def get_config(self):
         inner = keras.saving.serialize_keras_object(self.inner_optimizer)
-        return {"inner_optimizer": inner, "accumulate": self.accumulate, "name": self.name}
+        return {
+            "inner_optimizer": inner,
+            "accumulate": self.accumulate,
+            "factors": self.factors,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

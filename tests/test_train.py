@@ -230,6 +230,16 @@ def test_fused_batch_norm_is_the_same_step():
         np.testing.assert_allclose(plain, fused, rtol=1 / 127)
 
 
+def test_the_encoder_alone_learns_more_slowly(discs):
+    settings = config.Settings(**TINY, data=str(discs), encoder_rate=0.1)
+    network = train.compiled(settings, open_split(discs, "train"))
+    factors = network.optimizer.factors
+    slower = {weight.path.split("/")[0] for weight in network.trainable_weights if weight.path in factors}
+    assert set(factors.values()) == {0.1}
+    assert slower and all(name.startswith("encoder") for name in slower)
+    assert not any(w.path.startswith("encoder") for w in network.trainable_weights if w.path not in factors)
+
+
 def test_refusals(discs, tmp_path):
     argv = write_config(discs)
     assert "nothing to resume" in refused([*argv, "--resume"])
@@ -237,6 +247,8 @@ def test_refusals(discs, tmp_path):
     assert "no option widht" in refused([*argv, "--options", "{widht: 4}"])
     assert "dataset_isic18.py" in refused([*argv, "--data", "nowhere"])
     assert "unknown loss 'bcee'" in refused([*argv, "--loss", "bcee"])
+    no_encoder = [*argv, "--model", "lf_net", "--options", "{}", "--encoder_rate", "0.1"]
+    assert "lf_net has no encoder apart from the rest; these have: as_net" in refused(no_encoder)
     assert "the masks are (32, 48, 1)" in refused([*argv, "--options.classes", "5"])
     odd = write_discs(tmp_path / "odd", size=(30, 48), counts={"train": 2, "val": 1})
     assert "height must be a multiple of 4, got 30" in refused([*argv, "--data", str(odd)])

@@ -13,9 +13,21 @@ import tensorflow as tf
 
 import loss
 import model
+import pipeline
 from compute import batch_norm, precision, replicas
+from datasets.split import Split
 from models.training_step import TrainingModel, deployed, descend
 from training import optimizers, schedules, score_metrics
+
+
+def batches(network: keras.Model, split: Split, settings, first_step: int = 0) -> tf.data.Dataset:
+    """Batches (images, labels) of a split as a network's steps take them, from `first_step` to the end of the run."""
+    data = pipeline.training(split, settings, first_step)
+    if not isinstance(network, TrainingModel):
+        return data
+    labels = network.labels
+    data = data.map(lambda images, masks: (images, labels(masks)), num_parallel_calls=tf.data.AUTOTUNE)
+    return data.prefetch(tf.data.AUTOTUNE)
 
 
 class Loop:

@@ -18,7 +18,6 @@ import config
 import metrics
 import pipeline
 from compute import devices
-from models.training_step import TrainingModel
 from training import checkpoints, optimizers, steps
 from training.logger import Recorder
 from training.weight_average import Average
@@ -124,12 +123,7 @@ class Training:
 
     def run(self):
         """Train to the end, or until asked to stop: Stopped."""
-        data = pipeline.training(self.splits["train"], self.settings, self.step)
-        if isinstance(self.network, TrainingModel):
-            labels = self.network.labels
-            data = data.map(lambda images, masks: (images, labels(masks)), num_parallel_calls=tf.data.AUTOTUNE)
-            data = data.prefetch(tf.data.AUTOTUNE)
-        batches = iter(data)
+        batches = iter(steps.batches(self.network, self.splits["train"], self.settings, self.step))
         while not self.finished():
             self.epoch(batches)
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     **{"model": "unet", "options": {"width": 2, "depth": 1}, "normalize": "unit", "loss": "bce + dice"},
     **{"epochs": 1, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.1, "flip": True, "seed": 2},
-    **{"sync_batch_norm": True, "precision": "float32"},  # in the processes of the workers too
+    **{"encoder_rate": 0.3, "sync_batch_norm": True, "precision": "float32"},  # in the processes of the workers too
 }
 
 

@@ -14,6 +14,7 @@ import train
 from training import checkpoints, steps, trainer
 
 PHASES = ["--freeze_epochs", "2", "--unfreeze_factor", "0.5", "--plateau", "0", "--evaluate_every", "3"]
+PHASES += ["--encoder_rate", "0.3"]
 
 
 @pytest.fixture(autouse=True)
