@@ -50,7 +50,8 @@ class TrainingSettings:
     )
     data: str = setting(
         "dataset_isic18",
-        "folder of prepared arrays, or tfds:FOLDER/NAME@HEIGHTxWIDTH for records (datasets/tfds_records.py)",
+        "folder of prepared arrays, or tfds:FOLDER/NAME@HEIGHTxWIDTH for records (datasets/tfds_records.py); "
+        "folds:2/5:FOLDER for the second of five folds (datasets/folds.py)",
     )
 
     # --- network
@@ -214,8 +215,10 @@ NAMES = [field.name for field in FIELDS]
 
 
 def _expanded(address):
-    """An address of data, a folder or tfds:FOLDER/…, with the home folder in place of a leading ~."""
-    return re.sub(r"^(tfds:)?~(?=/|$)", lambda found: (found[1] or "") + str(Path.home()), address)
+    """An address of data, a folder, tfds:FOLDER/… or folds:…, with the home folder in place of a leading ~."""
+    return re.sub(
+        r"^((?:folds:[\d/]+:)?(?:tfds:)?)~(?=/|$)", lambda found: (found[1] or "") + str(Path.home()), address
+    )
 
 
 @dataclass
@@ -224,6 +227,8 @@ class Launch:
 
     resume: str | None = None  # last, or previous: the checkpoint to go on from
     minutes: float = 0.0  # for the whole run, which decide its epochs; 0: the setting `epochs` does
+    folds: int = 0  # train so many runs, each validated on another fold of train and val, and make one of them
+    runs: str | None = None  # names, A,B,…, of trained runs to make one of, without training
     init: str | None = None  # a run or a .keras file whose weights to begin with
     devices: str = "all"
     workers: str | None = None
@@ -293,6 +298,8 @@ def _settings_and_launch(given, files=()):
     if backbone := given.pop("backbone"):
         given["options"] = {**given["options"], "backbone": backbone}
     launch = Launch(**{field.name: given.pop(field.name) for field in dataclasses.fields(Launch)})
+    if launch.runs and not given["run"]:
+        raise UserError("--runs A,B makes a run: name it with --run NAME")
     if not given["run"]:
         given["run"] = Path(files[-1]).stem if files else given["model"]
     return Settings(**given), launch
@@ -331,6 +338,8 @@ def _launch_parser():
         choices=["last", "previous"],
         help="go on from the run's last checkpoint, or, where that one is damaged, from the one before (default: last)",
     )
+    add("--folds", type=int, default=0, help="train and val together in so many folds: a run each, and one of them all")
+    add("--runs", metavar="A,B,…", help="trained runs to make one network of, named by --run; nothing is trained")
     add("--init", metavar="FROM", help="begin with the weights of a run or a .keras file, as far as they fit")
     add("--minutes", type=float, default=0.0, help="as many epochs as take so many minutes here, in place of --epochs")
     add("--devices", default="all", help="all GPUs, some (0,1), cpu, or cpu:N: N devices on the CPU (default: all)")

@@ -35,7 +35,9 @@ and not kept with the run; nor is anything where training wrote another network 
 newest evaluation that all runs have, of --split if one is given; or RUN/EVALUATION.
 
 Scoring is done at the size of the true mask files: probabilities are resized bilinearly, then thresholded and cleaned.
-`--at network` does it at the size of the prepared arrays, which needs no original files. There are two kinds of scores.
+`--at network` does it at the size of the prepared arrays, which needs no original files. The validation images of an
+ensemble of folds are all that its members were trained on: each is scored out of fold, by the member that was not
+trained on it, so that scores and thresholds are those of unseen images. There are two kinds of scores.
 `pooled`: all pixels of all images counted together, as AS-Net reports. `per_image`: each image scored by itself, then
 the mean, as the ISIC challenge ranks; thresholded Jaccard is 0 for an image whose Jaccard is below 0.65. Where a mask
 is empty the challenge's rule holds: sensitivity 1 without positives, specificity 1 without negatives, Jaccard and Dice
@@ -58,168 +60,18 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 """
 
 import argparse
-import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
-import numpy as np
-
-import model
 import runs
-from datasets.arrays import open_split
 from datasets.isic2018 import CLASSES
-from datasets.preparation.source_masks import source_masks
-from evaluation import compare, evaluations, mask_files, model_card, score_split, write_results
-from imaging import mask_files as mask_images
+from evaluation import compare, evaluations, mask_files, score_split, write_results
+from evaluation.evaluate_run import evaluate
 from inference import arguments
-from inference.predictor import check_fit
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
-from utils.files import locked
-
-# === What is scored ===
-
-
-def load(folder, part):
-    """The network of a run: "backbone" is what it deploys, "head" the binary map of the head it was trained with."""
-    if part == "backbone":
-        return model.load(runs.network_file(folder))
-    network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
-    of_this_training = (
-        network is not None and network.name == runs.settings(folder).model
-    )  # of an earlier one it may be
-    if not of_this_training or not isinstance(network.output, dict):
-        raise UserError(f"run '{runs.name_of(folder)}' was not trained with a head: score it with --part backbone")
-    return keras.Model(network.input, network.output["binary"], name=network.name)
-
-
-def truth(root, name, split, at):
-    """(the true mask of an image by its number, or None without masks; the size (H, W) of its prediction)."""
-    if at == "network":
-        size = split.images.shape[1:3]
-        return (None if split.masks is None else lambda number: np.asarray(split.masks[number])), lambda number: size
-    if split.masks is None:
-        return None, lambda number: tuple(split.sizes[number].tolist())
-    try:
-        return source_masks(root, name), None
-    except FileNotFoundError as problem:
-        raise FileNotFoundError(f"{problem}; or score at the network's size: --at network") from None
-
-
-# === Scoring ===
-
-
-def evaluate(
-    run: str | None = None, split: str = "val", data: str | None = None, threshold: float | str | None = None,
-    batch_size: int | None = None, tta: bool | None = None, clean: bool | None = None, at: str = "source",
-    ensemble: Sequence[str] = (), boundary: bool = False, part: str = "backbone",
-) -> dict | None:  # fmt: skip
-    """Score one split with a run of checkpoint_best/ and write every file.
-
-    run: None is the newest. ensemble: names of several runs instead, whose probabilities are averaged; the first one's
-    settings hold. data, threshold, batch_size, tta, clean: None means the run's own; threshold may be "best" or
-    "challenge". at: "source" or "network", the size that is scored. boundary: also measure boundary distances. part:
-    "backbone" or "head", whose map is scored. Returns the contents of metrics.json, or None for a split without masks.
-    Raises UserError and FileNotFoundError that say what to do.
-    """
-    # 1. open the runs and the data
-    folders = [runs.find(name) for name in ensemble] if ensemble else [runs.find(run)]
-    given: dict[str, Any] = {"data": data, "tta": tta, "clean": clean}
-    changes = {name: value for name, value in given.items() if value is not None}
-    settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
-    first = settings[0]
-    images = open_split(first.data, split)
-    chosen = chosen_thresholds(folders, first, images, threshold)
-    weights = [runs.weights_of(folder) for folder in folders]
-    networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
-    for network, _ in networks:
-        check_fit(network, images, first.data)
-    options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
-
-    # 2. predict, count
-    name = run_name(folders, part)
-    own = runs.settings(folders[0])
-    output = evaluations.OUTPUT / name / evaluations.name_of(split, own, first, threshold, at)
-    predictions = evaluations.masks_of(output)
-    truth_of, size_of = truth(first.data, split, images, at)
-    write_results.clear(output, predictions)
-    scored = score_split.score(networks, images, truth_of, size_of, options, predictions)
-    print(f"masks       {predictions}/")
-    if scored is None:
-        print(f"{first.data} has no masks for split {split!r}: predicted {len(images.ids)} images, nothing to score")
-        return None
-
-    # 3. scores
-    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"  # in a file alone nothing is noted
-    if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
-        print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
-        of_the_run = False
-    own_data = first.data == own.data
-    head = {"run": name, "data": str(first.data), "split": split, "images": len(images.ids)}
-    head |= {"size": list(images.images.shape[1:3]), "at": at, "threshold": threshold_facts(chosen, images.classes)}
-    head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
-    result, table = write_results.contents(head, scored, options, images.classes)
-    result["best_thresholds"]["kept"] = of_the_run and own_data and split == "val"
-
-    # 4. figures, reports
-    def sample(number):
-        found = mask_images.read_masks(predictions, images.ids[number], images.classes)
-        return images.images[number], images.masks[number], found
-
-    evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes)
-    write_results.draw(output, evaluation, images, predictions)
-    text = write_results.write(output, evaluation, dataclasses.asdict(first), sample)
-    if of_the_run:
-        remember(folders[0], output.name, result, images.classes)
-    evaluations.write_overview(name)
-    print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
-    print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
-    return write_results.without_nan(result)
-
-
-def run_name(folders, part):
-    """The name under which runs are scored."""
-    name = "+".join(map(runs.name_of, folders))
-    return f"{name}_head" if part == "head" else name
-
-
-def chosen_thresholds(folders, settings, images, threshold):
-    """The threshold of each class; UserError where an ensemble is asked for a best one."""
-    if threshold in runs.CHOSEN and len(folders) > 1:
-        raise UserError("no best threshold is kept for an ensemble: name one, such as --threshold 0.45")
-    wanted = settings.threshold if threshold is None else threshold
-    return runs.thresholds(folders[0], images.classes, wanted, settings.tta, settings.clean)
-
-
-def threshold_facts(chosen, classes):
-    """What metrics.json says of the thresholds: one number, or {class: number} where they differ."""
-    if len(set(chosen)) == 1:
-        return chosen[0]
-    return dict(zip(classes, chosen, strict=True))
-
-
-def remember(folder, evaluation, result, classes):
-    """Keep the scores with the run and, of its own validation images, the best thresholds; renew its model card.
-
-    evaluation: its name.
-    """
-    kept = ["data", "split", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
-    kept += [name for name in ("challenge", "class_mean", "presence") if name in result]
-    with locked(folder, f"{folder}/ is being written by another process; evaluate again", wait=60):
-        results = runs.facts(folder).get("results", {}) | {evaluation: {name: result[name] for name in kept}}
-        runs.note(folder, results=write_results.without_nan(results))
-        best = result["best_thresholds"]
-        if best["kept"]:
-            usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
-            together = usual | best.get("together", best["best"])
-            chosen = {"thresholds": usual | best["best"], "challenge_thresholds": together}
-            runs.keep_thresholds(folder, result["tta"], result["clean"], **chosen)
-        model_card.write(folder)
 
 
 def evaluate_masks(masks: Path, truth: Path, task: int, run: str, boundary: bool = False) -> dict:

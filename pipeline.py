@@ -6,7 +6,6 @@ step. So a run can go on from any step and meet the batches it would have met, n
 the arrays stay on disk until a batch is read.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ import tensorflow as tf
 from config import Settings
 from datasets import class_balance
 from datasets.preparation.splits import held_out
-from datasets.split import Split
+from datasets.split import Split, subset
 from imaging import hair_removal
 from imaging.augmentations import augment
 from imaging.normalization import normalize
@@ -26,31 +25,6 @@ from utils.errors import UserError
 def clean(images, settings: Settings):
     """uint8 images (B, H, W, 3) without dark hairs where `remove_hair` says so; done before anything else."""
     return per_image(hair_removal.remove, images, 3) if settings.remove_hair else images
-
-
-class Rows:
-    """Some rows of an array, read when they are asked for; indexed along the first axis alone."""
-
-    def __init__(self, array, numbers):
-        self.array = array
-        self.numbers = numbers
-        self.shape = (len(numbers), *array.shape[1:])
-        self.dtype = array.dtype
-
-    def __getitem__(self, rows):
-        return self.array[self.numbers[rows]]
-
-    def __len__(self):
-        return len(self.numbers)
-
-
-def subset(split: Split, numbers: np.ndarray) -> Split:
-    """The images of these numbers, an array, as a Split."""
-    images = Rows(split.images, numbers)
-    masks = None if split.masks is None else Rows(split.masks, numbers)
-    ids = [split.ids[i] for i in numbers]
-    sources = split.sources and [split.sources[i] for i in numbers]
-    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers], sources=sources)
 
 
 def divided(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:

@@ -34,7 +34,7 @@ ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not 
 KINDS = {  # of the facts
     "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
     "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
-    "other_thresholds": dict,
+    "other_thresholds": dict, "members": list,
 }  # fmt: skip
 
 WIDTH = 150  # letters in a line of a figure's title

@@ -6,6 +6,8 @@
     python train.py --config configs/isic18_cpu.yaml --resume           # go on; --resume previous: one checkpoint back
     python train.py --config mine.yaml --init isic18_cpu                # begin with the weights of another run
     python train.py --config mine.yaml --freeze_epochs 5   # the encoder waits 5 epochs, then all learns more slowly
+    python train.py --config mine.yaml --folds 5           # five runs, each validated on another fold, and one of them
+    python train.py --runs a,b --run both                  # one network of trained runs, of their mean probability
     python train.py --config mine.yaml --minutes 25        # as many epochs as fit, by the speed of the first steps
     python train.py --config mine.yaml --devices 0,1                    # two GPUs; all there are by default
     python train.py --config mine.yaml --workers a:2222,b:2222 --worker 0   # and --worker 1 on machine b
@@ -19,6 +21,10 @@ Writes, for the run NAME (default: the configuration file's name, else the netwo
     output/NAME/log.csv, progress.png  losses, Dice and Jaccard, learning rate and speed of each epoch: Dice and
                                        Jaccard are means over images, of several classes means over these
     output/NAME/tensorboard/           the same for TensorBoard, with sample predictions every --samples_every epochs
+
+--folds N writes that of each fold, NAME_fold1 …, and checkpoint_best/NAME/ of all: one network like any other, whose
+scores on val are out of fold (output/NAME/val/): each image's by the run that was not trained on it. --resume goes on
+with the fold that was stopped.
 
 A run that was killed, even while it wrote, goes on with --resume as if nothing had been: with --deterministic to the
 bit. Ctrl-C and SIGTERM save first. Where the data have no val split, a `validation_fraction` of the training images is
@@ -44,13 +50,14 @@ import config
 import loss
 import model
 import pipeline
+import runs
 from compute import devices, precision
 from compute.updates import GlobalBatchOptimizer
-from datasets import class_balance
+from datasets import class_balance, folds
 from datasets.arrays import open_split, read_meta
-from evaluation import model_card
+from evaluation import evaluate_run, model_card
 from models.training_step import TrainingModel, deployed
-from training import checkpoints, duration, initial_weights, optimizers, score_metrics
+from training import checkpoints, duration, ensembles, initial_weights, optimizers, score_metrics
 from training.trainer import Stopped, Training, stopping
 from utils import errors
 from utils.errors import UserError
@@ -126,6 +133,55 @@ def open_data(settings):
     if validation.masks is None:
         raise UserError(f"{settings.data}: the val split has no masks: prepare it with its ground truth")
     return {"train": images, "val": validation}
+
+
+# === Folds and ensembles ===
+
+
+def train_folds(settings: config.Settings, launch: config.Launch) -> None:
+    """Train a run for each fold, RUN_fold1 …, make RUN of them all, and score it out of fold.
+
+    With launch.resume the folds go on where they stopped. launch.minutes are shared by all.
+    """
+    check_folds(settings, launch)
+    each = dataclasses.replace(launch, folds=0, minutes=launch.minutes / launch.folds)
+    members = []
+    for fold in range(1, launch.folds + 1):
+        data = folds.address(settings.data, launch.folds, fold)
+        one = dataclasses.replace(settings, run=f"{settings.run}_fold{fold}", data=data)
+        members.append(one.run)
+        begun = checkpoints.files(Path("checkpoint", one.run))
+        resume = launch.resume if begun else None
+        try:
+            train(one, dataclasses.replace(each, resume=resume))
+        except checkpoints.Finished:
+            print(f"{one.run}: finished", flush=True)
+        keras.backend.clear_session()
+    make_ensemble(settings.run, members, folds.address(settings.data, launch.folds))
+    try:
+        evaluate_run.evaluate(settings.run, "val")
+    except FileNotFoundError as problem:
+        print(f"{problem}: scored at the network's size", flush=True)
+        evaluate_run.evaluate(settings.run, "val", at="network")
+
+
+def check_folds(settings: config.Settings, launch: config.Launch):
+    """UserError, FileExistsError where folds cannot be trained so."""
+    if launch.folds < 2:
+        raise UserError(f"--folds {launch.folds}: expected 2 or more")
+    if launch.resume == "previous":
+        raise UserError("--resume previous goes back in one run: give that fold's --run and --data folds:2/5:DATA")
+    if launch.workers or devices.addresses()[0]:
+        raise UserError("--folds trains on one machine; on several one by one: --data folds:1/5:DATA, then --runs")
+    folds.sizes(folds.address(settings.data, launch.folds))  # whether there are so many
+    ensembles.require_free(settings.run)
+
+
+def make_ensemble(name: str, members: list[str], data: str | None = None) -> None:
+    """Write a run of several as one network, with its model card."""
+    folder = ensembles.write(name, members, data)
+    model_card.write(folder)
+    print(f"{name}: the mean of {', '.join(members)}, {runs.network_file(folder)}", flush=True)
 
 
 # === The run ===
@@ -231,7 +287,12 @@ def main(argv=None):
     epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(loss.LOSSES)}."
     settings, launch = config.parse(argv, epilog)
     try:
-        train(settings, launch)
+        if launch.runs:
+            make_ensemble(settings.run, launch.runs.split(","))
+        elif launch.folds:
+            train_folds(settings, launch)
+        else:
+            train(settings, launch)
     except devices.WorkerLost as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the worker that is gone

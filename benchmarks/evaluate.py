@@ -121,22 +121,20 @@ def main():
 
         # 3. the scores alone; masks of four times the height and width; the bootstrap
         options = score_split.Options([0.5])
-        networks = [(network, settings)]
+
+        def scored(truth_of, folder):
+            maps = score_split.probabilities([(network, settings)], split, options)
+            return score_split.score(maps, split, truth_of, None, options, Path(folder))
 
         def scores():
-            scored = score_split.score(
-                networks, split, lambda i: np.asarray(split.masks[i]), None, options, Path("small")
-            )
-            write_results.contents({}, scored, options, split.classes)
+            write_results.contents({}, scored(lambda i: np.asarray(split.masks[i]), "small"), options, split.classes)
 
         def enlarged(number):
             return cv2.resize(split.masks[number], (1024, 768), interpolation=cv2.INTER_NEAREST)[..., None]
 
         beyond = best_of(scores) / thousands - alone
         counts = metrics.Counts(*np.random.default_rng(0).integers(1, 99, (4, 1000, 1)))
-        large = (
-            best_of(lambda: score_split.score(networks, split, enlarged, None, options, Path("large")), 1) / thousands
-        )
+        large = best_of(lambda: scored(enlarged, "large"), 1) / thousands
         bootstrap = best_of(lambda: summary.draws(counts))
 
         # 4. the AS-Net way, the network's time left out

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.split import RECORDS, Split
+from datasets.split import FOLDS, RECORDS, Split
 from utils import errors
 from utils.errors import UserError
 from utils.files import remove_leftovers, require_file_names, temporary_beside
@@ -56,6 +56,10 @@ def read_meta(root: str | Path) -> dict[str, Any]:
         from datasets import tfds_records  # TensorFlow is slow to import, and arrays do without
 
         return tfds_records.read_meta(root)
+    if str(root).startswith(FOLDS):
+        from datasets import folds
+
+        return folds.read_meta(root)
     _finish_commit(Path(root))
     path = Path(root) / "meta.json"
     remedy = f"run `python dataset_isic18.py --root {root}` or `python -m datasets NAME --root {root}` to write them"
@@ -81,6 +85,10 @@ def open_split(root: str | Path, name: str) -> Split:
         from datasets import tfds_records
 
         return tfds_records.open_records(root, name)
+    if str(root).startswith(FOLDS):
+        from datasets import folds
+
+        return folds.open_fold(root, name)
     root = Path(root)
     meta = read_meta(root)
     if name not in meta["counts"]:

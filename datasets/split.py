@@ -1,10 +1,12 @@
 """One split of a data set, as training and evaluation see it."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 RECORDS = "tfds:"  # what the address of records begins with (tfds_records.py), which may stand for a prepared folder
+FOLDS = "folds:"  # and that of folds (folds.py)
 
 
 @dataclass(frozen=True)
@@ -26,3 +28,52 @@ class Split:
     sizes: np.ndarray
     classes: list[str]
     sources: list[str] | None = None
+
+
+class Rows:
+    """Some rows of an array, read when they are asked for; indexed along the first axis alone."""
+
+    def __init__(self, array, numbers):
+        self.array = array
+        self.numbers = numbers
+        self.shape = (len(numbers), *array.shape[1:])
+        self.dtype = array.dtype
+
+    def __getitem__(self, rows):
+        return self.array[self.numbers[rows]]
+
+    def __len__(self):
+        return len(self.numbers)
+
+
+class Joined:
+    """Arrays one after the other, read when they are asked for; indexed along the first axis alone."""
+
+    def __init__(self, arrays):
+        self.arrays = arrays
+        self.first = np.cumsum([0, *(len(array) for array in arrays)])  # number of each one's first row
+        self.shape = (int(self.first[-1]), *arrays[0].shape[1:])
+        self.dtype = arrays[0].dtype
+
+    def __getitem__(self, rows):
+        numbers = np.arange(len(self))[rows]
+        if not numbers.ndim:
+            return self[[numbers]][0]
+        found = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        for array, first in zip(self.arrays, self.first, strict=False):
+            inside = (numbers >= first) & (numbers < first + len(array))
+            if inside.any():
+                found[inside] = array[numbers[inside] - first]
+        return found
+
+    def __len__(self):
+        return self.shape[0]
+
+
+def subset(split: Split, numbers: np.ndarray) -> Split:
+    """The images of these numbers, an array, as a Split."""
+    images = Rows(split.images, numbers)
+    masks = None if split.masks is None else Rows(split.masks, numbers)
+    ids = [split.ids[i] for i in numbers]
+    sources = split.sources and [split.sources[i] for i in numbers]
+    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers], sources=sources)

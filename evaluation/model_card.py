@@ -167,6 +167,8 @@ def data_part(data, facts):
 
 def training(settings, facts):
     rows = [(name.replace("_", " "), text) for name, text in runs.main_settings(settings).items()]
+    if facts.get("members"):
+        rows.append(("mean probability of the runs", ", ".join(facts["members"])))
     if facts.get("init"):
         rows.append(("initial weights from", facts["init"]))
     if "epoch" in facts:

@@ -86,6 +86,8 @@ def conditions(result):
     """Under which conditions the scores hold, as lines of text."""
     masks = result["images"] * len(result.get("classes", [0]))
     parts = [f"{result['images']} images scored {_scored_size(result)}"]
+    if result.get("out_of_fold"):
+        parts.append("each by the member of the ensemble that was not trained on it")
     if result["threshold"] is not None:
         parts.append(f"threshold {_threshold(result['threshold'])}")
     if result["tta"]:

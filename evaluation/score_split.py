@@ -1,6 +1,6 @@
 """One pass over a split: network, probabilities at the size that is scored, masks, counts.
 
-    scored = score(networks, split, truth_of, options, folder)
+    scored = score(probabilities(networks, split, options), split, truth_of, size_of, options, folder)
 
 The network runs in the caller's thread; resizing, clean-up, counting and writing of masks overlap with it in others.
 Images leave behind counts and histograms, so memory does not grow with their number.
@@ -65,10 +65,10 @@ class Scored:
     peaks: np.ndarray | None = None
 
 
-def score(networks, split, truth_of, size_of, options: Options, folder: Path) -> Scored | None:
+def score(maps, split, truth_of, size_of, options: Options, folder: Path) -> Scored | None:
     """Predict a split, write its masks into `folder`, PNG files of 0 and 255, and count.
 
-    networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.arrays.Split. truth_of:
+    maps: image by image, as `probabilities` yields them. split: datasets.arrays.Split. truth_of:
     a function from the number of an image to its true mask, uint8 {0, 1} (H, W, classes), called in other threads;
     None for a split without masks, whose predictions get the size size_of(number). Returns Scored, or None without
     truth. Raises what reading the truth and writing the masks raise.
@@ -92,7 +92,7 @@ def score(networks, split, truth_of, size_of, options: Options, folder: Path) ->
     rows = []
     curves: Any = 0.0
     peaks = []
-    done = in_order(work, enumerate(probabilities(networks, split, options)), ahead=2 * options.batch_size)
+    done = in_order(work, enumerate(maps), ahead=2 * options.batch_size)
     for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
         if result:
             rows.append(result[0])
@@ -106,7 +106,10 @@ def score(networks, split, truth_of, size_of, options: Options, folder: Path) ->
 
 
 def probabilities(networks, split, options):
-    """Yields, image by image, [bare] or with tta [bare, augmented], probabilities, float32 (h, w, classes) each."""
+    """Yields, image by image, [bare] or with tta [bare, augmented], probabilities, float32 (h, w, classes) each.
+
+    networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.arrays.Split.
+    """
     images_only = dataclasses.replace(split, masks=None)
     make = inference_probabilities.bare_and_augmented if options.tta else inference_probabilities.probability_function
     functions = [make(network, number_format=settings.precision) for network, settings in networks]

@@ -30,6 +30,10 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, UserError, KeyError, EOF
           RuntimeError)  # fmt: skip
 
 
+class Finished(UserError):
+    """The run has been trained to its end."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path, first: bool = True):
     """Hold the run of this folder; FileExistsError where another process does. Of several workers only the first."""
@@ -107,7 +111,7 @@ def _read(path):
 
 
 def check(state: dict, settings, data: str):
-    """UserError unless a checkpoint was made with these settings by these data (`fingerprint`) and is not the end."""
+    """UserError unless a checkpoint was made with these settings by these data (`fingerprint`); Finished at the end."""
     before = state["settings"]
     now = dataclasses.asdict(settings)
     for name in now:
@@ -122,7 +126,7 @@ def check(state: dict, settings, data: str):
             "or start another --run"
         )
     if state["finished"]:
-        raise UserError(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
+        raise Finished(f"run '{settings.run}' is finished, {len(state['rows'])} epochs: start another --run")
 
 
 def read(variables: list) -> list[np.ndarray]:

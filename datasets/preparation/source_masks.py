@@ -15,7 +15,7 @@ from datasets import arrays as prepared_arrays
 from datasets import registry
 from datasets.preparation.find_pairs import Listing, Pair
 from datasets.preparation.load_pairs import load_masks
-from datasets.split import RECORDS
+from datasets.split import FOLDS, RECORDS
 from utils.errors import UserError
 
 
@@ -30,6 +30,10 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
         from datasets import tfds_records
 
         return tfds_records.mask_reader(root, split)
+    if str(root).startswith(FOLDS):
+        from datasets import folds
+
+        return folds.mask_reader(root, split)
     meta = prepared_arrays.read_meta(root)
     arrays = prepared_arrays.open_split(root, split)
     if arrays.masks is None:

@@ -111,11 +111,10 @@ def splits(fold: np.ndarray, count: int, chosen: int) -> dict[str, np.ndarray]:
     return {split: np.flatnonzero(part) for split, part in parts.items() if part.any()}
 
 
-def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
-    """bool (N,): `fraction` of the images of a split with masks, at least one, to validate on.
+def areas_and_groups(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """What decides how a split with masks is divided; every image is read once.
 
-    Near-duplicates stay together, an image and its copies too, and both parts are alike in lesion area: of groups next
-    to each other in area, chance takes one. Every image is read once. UserError: all images are alike.
+    Returns: (N,) fraction of each picture that is lesion; int (N,), the same for near-duplicates and copies.
     """
     prints = []
     areas = []
@@ -123,7 +122,16 @@ def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
         prints += [near_duplicates.fingerprint(image) for image in split.images[start : start + 64]]
         areas += [mask.mean() for mask in split.masks[start : start + 64]]
     copies = numbered(split.sources) if split.sources else None
-    group, order = _by_area(areas, near_duplicates.groups(np.array(prints), copies))
+    return np.array(areas), near_duplicates.groups(np.array(prints), copies)
+
+
+def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:
+    """bool (N,): `fraction` of the images of a split with masks, at least one, to validate on.
+
+    Near-duplicates stay together, an image and its copies too, and both parts are alike in lesion area: of groups next
+    to each other in area, chance takes one. UserError: all images are alike.
+    """
+    group, order = _by_area(*areas_and_groups(split))
     if len(order) < 2:
         raise UserError(f"{len(group)} training images, all alike, cannot be divided: prepare a val split")
     count = min(max(1, round(fraction * len(order))), len(order) - 1)

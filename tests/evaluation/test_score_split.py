@@ -39,7 +39,8 @@ def test_memory_does_not_grow_with_the_images():
         split = open_split(f"data{count}", "test")
         tracemalloc.start()
         options = score_split.Options([0.5], batch_size=10)
-        score_split.score([(model, settings)], split, split.masks.__getitem__, None, options, Path("predictions"))
+        maps = score_split.probabilities([(model, settings)], split, options)
+        score_split.score(maps, split, split.masks.__getitem__, None, options, Path("predictions"))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4e6  # the probabilities of 400 images more are 16 MB

@@ -1,0 +1,139 @@
+"""Train and val of prepared data together, divided into folds: an address that may stand for a prepared folder.
+
+    folds:2/5:dataset_isic18     val is the second of five folds, train the other four
+    folds:5:dataset_isic18       train and val are both all images, one fold after the other
+
+test is that of the data. Near-duplicates and copies are in one fold, and the folds are alike in lesion area; they are
+the same wherever images and masks are, whatever the seed of a run.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from datasets import arrays
+from datasets.preparation import splits
+from datasets.split import FOLDS, RECORDS, Joined, Split, subset
+from utils.errors import UserError
+
+PARTS = ("train", "val")  # that are divided
+
+
+class Address(NamedTuple):
+    """What an address says: the fold to validate on, 0 for all of them, the number of folds, the data."""
+
+    fold: int
+    count: int
+    data: str
+
+
+def address(data: str, count: int, fold: int = 0) -> str:
+    """The address of a fold, or with 0 of all of them."""
+    return f"{FOLDS}{fold}/{count}:{data}" if fold else f"{FOLDS}{count}:{data}"
+
+
+def parsed(text: str | Path) -> Address:
+    """The parts of an address. UserError: it is none."""
+    match = re.fullmatch(rf"{FOLDS}(?:([1-9]\d*)/)?([1-9]\d*):(?!{FOLDS})(.+)", str(text))
+    if match:
+        where = Address(int(match[1] or 0), int(match[2]), match[3])
+        if where.fold <= where.count > 1:
+            return where
+    raise UserError(f"'{text}': expected folds:COUNT:DATA or folds:FOLD/COUNT:DATA, such as folds:2/5:dataset_isic18")
+
+
+def is_all(text: str | Path) -> bool:
+    """Whether an address is that of all folds together."""
+    return str(text).startswith(FOLDS) and not parsed(text).fold
+
+
+def read_meta(text: str | Path) -> dict[str, Any]:
+    """As arrays.read_meta, with the numbers of images of the folds."""
+    where = parsed(text)
+    meta = arrays.read_meta(where.data)
+    counts = {name: len(_numbers(where, name)) for name in PARTS}
+    return {**meta, "counts": counts | {name: n for name, n in meta["counts"].items() if name not in PARTS}}
+
+
+def open_fold(text: str | Path, name: str) -> Split:
+    """As arrays.open_split. UserError: there are fewer different images than folds, or images without masks."""
+    where = parsed(text)
+    if name not in PARTS:
+        return arrays.open_split(where.data, name)
+    return subset(_joined(where.data), _numbers(where, name))
+
+
+def sizes(text: str | Path) -> list[int]:
+    """How many images each fold has."""
+    where = parsed(text)
+    return np.bincount(_fold_of_each(where), minlength=where.count).tolist()
+
+
+def mask_reader(text: str | Path, name: str) -> Callable[[int], np.ndarray]:
+    """As source_masks.source_masks."""
+    from datasets.preparation.source_masks import source_masks  # which asks here
+
+    where = parsed(text)
+    if name not in PARTS:
+        return source_masks(where.data, name)
+    readers = [source_masks(where.data, part) for part in _parts(where.data)]
+    first = np.cumsum([0, *(len(arrays.open_split(where.data, part).ids) for part in _parts(where.data))])
+    numbers = _numbers(where, name)
+
+    def read(number):
+        part = np.searchsorted(first, numbers[number], side="right") - 1
+        return readers[part](int(numbers[number] - first[part]))
+
+    return read
+
+
+def _parts(data):
+    """The names of the splits that are divided."""
+    return [name for name in PARTS if name in arrays.read_meta(data)["counts"]]
+
+
+def _joined(data):
+    """The Splits that are divided, as one."""
+    parts = [arrays.open_split(data, name) for name in _parts(data)]
+    for name, part in zip(_parts(data), parts, strict=True):
+        if part.masks is None:
+            raise UserError(f"{data}: the {name} split has no masks: prepare it with its ground truth")
+    sources = [one.sources or one.ids for one in parts]
+    return Split(
+        images=Joined([one.images for one in parts]),
+        masks=Joined([one.masks for one in parts]),
+        ids=[name for one in parts for name in one.ids],
+        sizes=np.concatenate([one.sizes for one in parts]),
+        classes=parts[0].classes,
+        sources=[name for one in sources for name in one] if any(one.sources for one in parts) else None,
+    )
+
+
+def _numbers(where, name):
+    """int (N,): which of the joined images a split of an address has."""
+    fold = _fold_of_each(where)
+    if not where.fold:
+        return np.argsort(fold, kind="stable")
+    inside = fold == where.fold - 1
+    return np.flatnonzero(inside if name == "val" else ~inside)
+
+
+def _fold_of_each(where):
+    """int (N,): the fold of each of the joined images, from 0."""
+    meta = Path(where.data, "meta.json")
+    changed = 0 if where.data.startswith(RECORDS) or not meta.is_file() else meta.stat().st_mtime_ns
+    return _divided(where.data, where.count, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def _divided(data, count, changed):
+    """`_fold_of_each`; all images are read for it, anew when the data have `changed`."""
+    areas, groups = splits.areas_and_groups(_joined(data))
+    different = len(np.unique(groups))
+    if different < count:
+        raise UserError(f"{data}: {different} images that are no near-duplicates are too few for {count} folds")
+    return splits.folds(areas, groups, count, seed=0)
