@@ -59,13 +59,10 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
 import numpy as np
 
 import model
@@ -73,14 +70,20 @@ import runs
 from datasets.arrays import open_split
 from datasets.isic2018 import CLASSES
 from datasets.preparation.source_masks import source_masks
-from evaluation import compare, evaluations, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference import arguments
-from inference.predictor import check_fit
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import locked
+from utils.lazy import lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import keras
+
+    from evaluation import compare, evaluations, mask_files, model_card, score_split, write_results
+    from inference import predictor
 
 # === What is scored ===
 
@@ -138,7 +141,7 @@ def evaluate(
     weights = [runs.weights_of(folder) for folder in folders]
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
-        check_fit(network, images, first.data)
+        predictor.check_fit(network, images, first.data)
     options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
 
     # 2. predict, count
@@ -284,8 +287,10 @@ def main(argv=None):
     elif given.masks or given.truth:
         if not (given.masks and given.truth and given.run):
             raise UserError("mask files need all of --masks DIR, --truth DIR and --run NAME")
+        start_tensorflow()
         evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
     else:
+        start_tensorflow()
         given.split = given.split or "val"
         names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
         ensemble = given.runs.split(",") if given.runs else ()

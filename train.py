@@ -36,38 +36,39 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
-import tensorflow as tf
-
 import config
-import loss
 import model
-import pipeline
-from compute import devices, precision
-from compute.updates import GlobalBatchOptimizer
-from datasets import class_balance
 from datasets.arrays import open_split, read_meta
-from evaluation import model_card
-from models.training_step import TrainingModel, deployed
-from training import checkpoints, duration, initial_weights, optimizers, score_metrics
-from training.trainer import Stopped, Training, stopping
 from utils import errors
 from utils.errors import UserError
+from utils.lazy import keys, lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import keras
+    import tensorflow as tf
+
+    import loss
+    import pipeline
+    from compute import devices, precision, updates
+    from datasets import class_balance
+    from evaluation import model_card
+    from models import training_step
+    from training import checkpoints, duration, initial_weights, optimizers, score_metrics, trainer
 
 # === Set-up ===
 
 
-def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras.Model:
+def compiled(settings: config.Settings, split, pretrained: bool = True) -> "keras.Model":
     """The network of the settings for the images and classes of a split, compiled, its optimizers built.
 
     pretrained: whether pretrained weights of the encoder are wanted, as they are but for a run that goes on.
     """
     options = network_options(settings, len(split.classes), pretrained)
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
-    if settings.mixup and isinstance(network, TrainingModel):
+    if settings.mixup and isinstance(network, training_step.TrainingModel):
         raise UserError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
-    shape = deployed(network).output_shape
+    shape = training_step.deployed(network).output_shape
     if shape[1:] != split.masks.shape[1:]:
         raise UserError(
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
@@ -81,7 +82,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
+        optimizer=updates.GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
         loss=loss.from_spec(settings.loss, settings.class_weights),  # type: ignore[arg-type]  # no longer "balanced"
         weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
@@ -161,7 +162,7 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
         network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
             initial_weights.take_over(network, launch.init)
-        training = Training(settings, launch, splits, network, strategy, saved)
+        training = trainer.Training(settings, launch, splits, network, strategy, saved)
         if devices.is_first():
             height, width = splits["train"].images.shape[1:3]
             print(
@@ -172,7 +173,7 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
             )
 
         # 3. training
-        with stopping(training):
+        with trainer.stopping(training):
             training.run()
 
     # 4. summary
@@ -228,14 +229,15 @@ def with_epochs(settings: config.Settings, end: float, splits: dict, strategy, s
 
 @errors.in_one_line()
 def main(argv=None):
-    epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(loss.LOSSES)}."
+    epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(keys('loss', 'LOSSES'))}."
     settings, launch = config.parse(argv, epilog)
+    start_tensorflow()
     try:
         train(settings, launch)
     except devices.WorkerLost as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the worker that is gone
-    except Stopped as stop:
+    except trainer.Stopped as stop:
         print(stop)
         sys.exit(130)
 

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: str | None):
     parser.add_argument("--mirror", metavar="URL", help="with --download: where the .zip files lie instead")
     parser.add_argument("--on_error", choices=("stop", "skip"), default="stop", help="what to do at a bad file")
     parser.add_argument("--drop_leaks", action="store_true", help="train on no near-duplicates of val and test images")
+    parser.add_argument("--splits", metavar="FILE", help="CSV with the columns id and split, in place of other splits")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn by chance (default 0)")
     return sources
 
@@ -48,7 +49,7 @@ def fetched(declarations: Sequence[Declaration], args: argparse.Namespace) -> st
 
 def run(declarations: Sequence[Declaration], args: argparse.Namespace, division: Division) -> None:
     """Fetch if asked to, prepare, and print the summary."""
-    options = Options(args.on_error, args.drop_leaks, division)
+    options = Options(args.on_error, args.drop_leaks, division, args.splits)
     archives = fetched(declarations, args)
     meta, written = prepare(
         declarations, args.root, args.size, archives=archives, folders=args.folders, options=options
