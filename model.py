@@ -19,7 +19,6 @@ import argparse
 import ast
 import contextlib
 import dataclasses
-import importlib
 import inspect
 import json
 import pkgutil
@@ -214,7 +213,8 @@ def load(path: str | Path) -> keras.Model:
 def register_layers() -> None:
     """Make the layers of all networks known to Keras, so that it can load what was saved of them."""
     for network in REGISTRY.values():
-        importlib.import_module(network.address.partition(":")[0])
+        _ = network.builder  # imports its file
+    _ = adstnet_head.AdSTNet
 
 
 def _remedy(path):
@@ -324,7 +324,8 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["import"]:
         return import_weights(argv[1:])
-    parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
+    importing = "python model.py import --help: weights of a PyTorch original into a network."
+    parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.", epilog=importing)
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
     parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
     args = parser.parse_args(snake_case(argv))

@@ -28,6 +28,8 @@ AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at 128 x 128
 CPU cores that know bfloat16.
 """
 
+from __future__ import annotations  # keras.Model is not loaded to be named
+
 import dataclasses
 import math
 import os
@@ -53,13 +55,13 @@ with lazily():  # after the command line has been read
     from compute import devices, precision, updates
     from datasets import class_balance
     from evaluation import model_card
-    from models import training_step
+    from models import cost, training_step
     from training import checkpoints, duration, initial_weights, optimizers, score_metrics, trainer
 
 # === Set-up ===
 
 
-def compiled(settings: config.Settings, split, pretrained: bool = True) -> "keras.Model":
+def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras.Model:
     """The network of the settings for the images and classes of a split, compiled, its optimizers built.
 
     pretrained: whether pretrained weights of the encoder are wanted, as they are but for a run that goes on.
@@ -166,7 +168,7 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
         if devices.is_first():
             height, width = splits["train"].images.shape[1:3]
             print(
-                f"{settings.run}: {settings.model}, {network.count_params():,} parameters, "
+                f"{settings.run}: {settings.model}, {cost.parameters(network):,} trainable parameters, "
                 f"{len(splits['train'].ids)} images of {height} x {width}, {training.steps} steps an epoch, "
                 f"{strategy.num_replicas_in_sync} devices",
                 flush=True,

@@ -261,10 +261,10 @@ def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
 
-    def add(name, draw, text):
+    def add(name, draw, text, place="in output/RUN"):
         command = commands.add_parser(name, help=text)
         command.set_defaults(command=name, draw=draw)
-        command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
+        command.add_argument("--out", type=Path, help=f"the picture to write (default: {place})")
         return command
 
     add("curves", curves, "training curves of one run or several").add_argument("--run", nargs="+", required=True)
@@ -283,7 +283,7 @@ def parser():
         command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
     command.add_argument("--layers", nargs="+", default=(), help="whose maps are weighted (default: of each step)")
 
-    command = add("labels", labels, "image, mask, core and edge label of AdSTNet")
+    command = add("labels", labels, "image, mask, core and edge label of AdSTNet", "output/labels.png")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     command.add_argument("--count", type=positive, default=4, help="rows, one an image (default 4)")
     command = add("predict", prediction, "one image: probabilities, truth and prediction of each class")
@@ -294,7 +294,8 @@ def parser():
     which.add_argument("--index", type=int, default=0, help="number of the image in the split, from 0 (default)")
     which.add_argument("--id", help="its id instead")
     command.add_argument("--data", help="prepared folder (default: the run's)")
-    command = add("distribution", distribution, "how often each class is there in prepared data")
+    text = "how often each class is there in prepared data"
+    command = add("distribution", distribution, text, "output/distribution.png")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     return parser
 

@@ -330,3 +330,12 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(SystemExit):
         __main__.main([*given, "--splits", "splits.csv", "--folds", "5"])
     assert not (tmp_path / "out" / "meta.json").exists()
+
+
+def test_arrays_of_another_size_are_named_before_they_are_replaced(tmp_path, capsys):
+    isic2017(tmp_path / "raw")
+    given = ["isic2017", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size"]
+    __main__.main([*given, "24x32"])
+    assert "replaced" not in capsys.readouterr().out
+    __main__.main([*given, "16x16"])
+    assert f"{tmp_path}/out holds isic2017 at 24x32, which will be replaced" in capsys.readouterr().out
