@@ -22,8 +22,12 @@ class _Module(ModuleType):
 
     def __getattr__(self, name):
         self.__class__ = ModuleType
-        with _Finder.switched(False):  # what it imports in turn is loaded as usual
-            self.__spec__.loader.exec_module(self)
+        try:
+            with _Finder.switched(False):  # what it imports in turn is loaded as usual
+                self.__spec__.loader.exec_module(self)
+        except BaseException:
+            self.__class__ = _Module  # it may be tried again: TensorFlow ignores that Keras cannot be loaded before it
+            raise
         return getattr(self, name)
 
 

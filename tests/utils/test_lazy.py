@@ -44,6 +44,18 @@ def test_a_name_that_is_not_there_is_an_error_as_ever():
         import no_such_module  # noqa: F401
 
 
+def test_a_module_that_could_not_be_loaded_is_tried_again(tmp_path, monkeypatch):
+    (tmp_path / "twice.py").write_text("from pathlib import Path\nvalue = Path('given').read_text()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with lazily():
+        import twice
+    with pytest.raises(FileNotFoundError, match="given"):
+        _ = twice.value
+    (tmp_path / "given").write_text("here")
+    assert twice.value == "here"
+
+
 def test_keys_are_read_without_loading_the_module():
     assert keys("loss", "LOSSES")[:2] == ["wbce", "bce"]
     with pytest.raises(KeyError, match="loss has no dictionary NOTHING"):
