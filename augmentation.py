@@ -13,12 +13,9 @@ image and epoch: they are all in imaging/augmentations.py.
 
 import argparse
 import math
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from datasets.arrays import Writer, open_split, read_meta
@@ -29,10 +26,15 @@ from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
+from utils.lazy import lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import tensorflow as tf
 
 OFFLINE = Augmentations(flip=True, turn=True, rotation=90.0, zoom=0.2)  # of the AS-Net code
 PREVIEW_SEED = (0, 195)  # its draws are of both signs and of many sizes
-KEPT = ("dataset", "task", "licence", "source", "size", "classes")  # of the facts of the data
+KEPT = ("dataset", "task", "licence", "source", "splits", "size", "classes")  # of the facts of the data
 
 
 # === Offline augmentation ===
@@ -162,6 +164,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--preview", action="store_true", help="draw what each setting does")
     args = parser.parse_args(snake_case(argv))
+    start_tensorflow()
     if args.preview:
         out = args.out or "output/augmentation.png"
         preview(*examples(args.data), out)

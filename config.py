@@ -13,14 +13,12 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
-import os
 import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jsonargparse
 import yaml
 

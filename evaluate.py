@@ -60,18 +60,19 @@ scoring takes beyond the network's own time is measured by benchmarks/evaluate.p
 """
 
 import argparse
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import runs
 from datasets.isic2018 import CLASSES
-from evaluation import compare, evaluations, mask_files, score_split, write_results
-from evaluation.evaluate_run import evaluate
 from inference import arguments
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
+from utils.lazy import lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    from evaluation import compare, evaluate_run, evaluations, mask_files, score_split, write_results
 
 
 def evaluate_masks(masks: Path, truth: Path, task: int, run: str, boundary: bool = False) -> dict:
@@ -136,12 +137,14 @@ def main(argv=None):
     elif given.masks or given.truth:
         if not (given.masks and given.truth and given.run):
             raise UserError("mask files need all of --masks DIR, --truth DIR and --run NAME")
+        start_tensorflow()
         evaluate_masks(given.masks, given.truth, given.task, given.run, given.boundary)
     else:
+        start_tensorflow()
         given.split = given.split or "val"
         names = ("run", "split", "data", "threshold", "batch_size", "tta", "clean", "at", "boundary", "part")
         ensemble = given.runs.split(",") if given.runs else ()
-        evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})
+        evaluate_run.evaluate(ensemble=ensemble, **{name: getattr(given, name) for name in names})
 
 
 if __name__ == "__main__":

@@ -13,55 +13,58 @@ multiply-add) and the peak memory of its maps in inference (float32, without the
 A new network is one file in `models/` and one line in REGISTRY.
 """
 
+from __future__ import annotations  # keras.Model is not loaded to be named
+
 import argparse
 import ast
 import contextlib
 import dataclasses
 import inspect
 import json
+import pkgutil
 import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
-
 import config
-from models import graph, torch_weights
-from models.adstnet import AdSTNet
-from models.as_net import as_net
-from models.attention_unet import attention_unet
-from models.convnext_unet import convnext_unet
-from models.efficientnet_unet import efficientnet_unet
-from models.jaal_net import da_net, jaal_net, lf_net
-from models.residual_unet import residual_unet
-from models.texture_unet import texture_unet
-from models.unet import unet
-from models.unext import unext
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing, write_comment
+from utils.lazy import lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import keras
+
+    from models import adstnet as adstnet_head
+    from models import graph, torch_weights
 
 
 @dataclass(frozen=True)
 class Network:
     """One line of the registry.
 
-    builder(input_shape, name=..., **options) returns the network; `options` are the preset's own defaults.
+    address: "module:function" of its builder, which is imported when it is used; builder(input_shape, name=...,
+    **options) returns the network. options: the preset's own defaults.
     input_shape: published height, width, channels; both sides must be multiples of `divisor` (at the preset's depth).
     normalization: what the pipeline does to the pixels (imaging/normalization.py).
     encoder: how the names of its encoder's layers begin; "": it has none that could be kept as it is.
     """
 
-    builder: Callable
+    address: str
     source: str
     input_shape: tuple
     normalization: str
     divisor: int = 16
     options: dict = field(default_factory=dict)
     encoder: str = ""
+
+    @property
+    def builder(self) -> Callable:
+        return pkgutil.resolve_name(self.address)
 
     def defaults(self):
         """Every option with its default value; a builder's `**` stands for the options of its backbone."""
@@ -92,7 +95,7 @@ def adstnet(
     if backbone == name:
         raise UserError(f"{name}: the backbone must be another network: {', '.join(n for n in names() if n != name)}")
     network = build(backbone, input_shape, **{"classes": 1, **options})
-    return AdSTNet(network, core_weight, edge_weight, binary_weight, backbone_weight, name=name)
+    return adstnet_head.AdSTNet(network, core_weight, edge_weight, binary_weight, backbone_weight, name=name)
 
 
 TASK2 = "ISIC 2018 Task 2 study"
@@ -101,25 +104,42 @@ UNET16 = {"width": 16, "upsample": "nearest", "bias": True}
 HAM10000 = {"norm": False, "skip_first": False}
 
 REGISTRY = {
-    "as_net": Network(as_net, "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32, encoder="block"),
-    "unet": Network(unet, "Ronneberger et al. 2015", (256, 256, 3), "unit", encoder="encoder"),
-    "unet16": Network(unet, "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16, encoder="encoder"),
-    "adstnet": Network(adstnet, "doi 10.3390/app15179259", (256, 256, 3), "unit"),
-    "lf_net": Network(lf_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
-    "da_net": Network(da_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
-    "jaal_net": Network(jaal_net, "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
-    "ham10000_unet": Network(unet, "HAM10000 code", (512, 512, 3), "unit", options=HAM10000, encoder="encoder"),
-    "attributes_unet": Network(unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"),
-    "attributes_residual_unet": Network(residual_unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"),
+    "as_net": Network(
+        "models.as_net:as_net", "doi 10.1016/j.eswa.2022.117112", (192, 256, 3), "gamma", 32, encoder="block"
+    ),
+    "unet": Network("models.unet:unet", "Ronneberger et al. 2015", (256, 256, 3), "unit", encoder="encoder"),
+    "unet16": Network(
+        "models.unet:unet", "doi 10.3390/app15179259", (256, 256, 3), "unit", options=UNET16, encoder="encoder"
+    ),
+    "adstnet": Network("model:adstnet", "doi 10.3390/app15179259", (256, 256, 3), "unit"),
+    "lf_net": Network("models.jaal_net:lf_net", "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
+    "da_net": Network("models.jaal_net:da_net", "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax", 4),
+    "jaal_net": Network("models.jaal_net:jaal_net", "doi 10.1088/1361-6560/acc630", (128, 128, 3), "minmax_edges"),
+    "ham10000_unet": Network(
+        "models.unet:unet", "HAM10000 code", (512, 512, 3), "unit", options=HAM10000, encoder="encoder"
+    ),
+    "attributes_unet": Network("models.unet:unet", TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"),
+    "attributes_residual_unet": Network(
+        "models.residual_unet:residual_unet", TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"
+    ),
     "attributes_attention_unet": Network(
-        attention_unet, TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"
+        "models.attention_unet:attention_unet", TASK2, (256, 256, 3), "standardize", 16, ATTRIBUTES, "encoder"
     ),
-    "attributes_convnext_unet": Network(convnext_unet, TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES, "stage"),
-    "texture_unet": Network(texture_unet, "this toolkit", (256, 256, 3), "standardize", 32, encoder="encoder"),
+    "attributes_convnext_unet": Network(
+        "models.convnext_unet:convnext_unet", TASK2, (256, 256, 3), "standardize", 32, ATTRIBUTES, "stage"
+    ),
+    "texture_unet": Network(
+        "models.texture_unet:texture_unet", "this toolkit", (256, 256, 3), "standardize", 32, encoder="encoder"
+    ),
     "efficientnet_unet": Network(
-        efficientnet_unet, "this toolkit", (128, 128, 3), "efficientnet_lite", 32, encoder="encoder"
+        "models.efficientnet_unet:efficientnet_unet",
+        "this toolkit",
+        (128, 128, 3),
+        "efficientnet_lite",
+        32,
+        encoder="encoder",
     ),
-    "unext": Network(unext, "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
+    "unext": Network("models.unext:unext", "arXiv 2203.04967", (512, 512, 3), "standardize", 32),
 }
 
 
@@ -177,7 +197,7 @@ def _source(name, options):
 
 
 def load(path: str | Path) -> keras.Model:
-    """Load a network saved as `.keras`, uncompiled; its own layers are registered by importing this module.
+    """Load a network saved as `.keras`, uncompiled.
 
     FileNotFoundError: no such file. UserError: it is no saved network, or was damaged or edited.
     """
@@ -185,8 +205,16 @@ def load(path: str | Path) -> keras.Model:
         raise FileNotFoundError(f"no saved network at {path}; train one first: python train.py")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is cut off or no saved network; train it again or copy the file again")
+    register_layers()
     with errors.unreadable(path, _remedy(path)):
         return keras.models.load_model(path, compile=False)
+
+
+def register_layers() -> None:
+    """Make the layers of all networks known to Keras, so that it can load what was saved of them."""
+    for network in REGISTRY.values():
+        _ = network.builder  # imports its file
+    _ = adstnet_head.AdSTNet
 
 
 def _remedy(path):
@@ -276,6 +304,7 @@ def import_weights(argv):
     args = parser.parse_args(snake_case(argv))
     if args.out.suffix != ".keras":
         parser.error(f"--out must end in .keras, got {args.out}")
+    start_tensorflow()
     try:
         network = untrained(args.model, args.input_shape, **dict(args.option))
         taken = load_torch_weights(network, args.weights)
@@ -295,14 +324,16 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["import"]:
         return import_weights(argv[1:])
-    parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.")
+    importing = "python model.py import --help: weights of a PyTorch original into a network."
+    parser = argparse.ArgumentParser(description="The networks: their table, or the layers of one.", epilog=importing)
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names())}")
     parser.add_argument("--input_shape", type=shape, help="HxWxC; default: the published size")
     args = parser.parse_args(snake_case(argv))
+    if args.name not in (None, *REGISTRY):
+        parser.error(f"no network named {args.name!r}; there are: {', '.join(names())}")
+    start_tensorflow()
     if args.name is None:
         return print_table()
-    if args.name not in REGISTRY:
-        parser.error(f"no network named {args.name!r}; there are: {', '.join(names())}")
     try:
         network = untrained(args.name, args.input_shape)
     except UserError as error:

@@ -18,12 +18,10 @@ write and read; memory does not grow with the number of images.
 """
 
 import argparse
-import os
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import cv2
 import numpy as np
 from tqdm import tqdm
@@ -37,6 +35,7 @@ from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import replacing
+from utils.startup import start_tensorflow
 from utils.threads import in_order
 
 SHOWN = 10  # problems in a message
@@ -211,6 +210,7 @@ def check(given):
 
 def make(given):
     """Make a submission; returns a summary of it as text."""
+    start_tensorflow()
     from inference import predictor as inference  # TensorFlow takes seconds to import
 
     predictor = inference.load_predictor(given.run, given.threshold, given.tta, given.clean)

@@ -34,6 +34,8 @@ AS-Net on ISIC 2018 at 192 x 256 wants a GPU; the U-Net of width 16 at 128 x 128
 CPU cores that know bfloat16.
 """
 
+from __future__ import annotations  # keras.Model is not loaded to be named
+
 import dataclasses
 import math
 import os
@@ -42,25 +44,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
-import tensorflow as tf
-
 import config
-import loss
 import model
-import pipeline
 import runs
-from compute import devices, precision
-from compute.updates import GlobalBatchOptimizer
-from datasets import class_balance, folds
 from datasets.arrays import open_split, read_meta
-from evaluation import evaluate_run, model_card
-from models.training_step import TrainingModel, deployed
-from training import checkpoints, duration, ensembles, initial_weights, optimizers, score_metrics
-from training.trainer import Stopped, Training, stopping
 from utils import errors
 from utils.errors import UserError
+from utils.lazy import keys, lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import keras
+    import tensorflow as tf
+
+    import loss
+    import pipeline
+    from compute import devices, precision, updates
+    from datasets import class_balance, folds
+    from evaluation import evaluate_run, model_card
+    from models import cost, training_step
+    from training import checkpoints, duration, ensembles, initial_weights, optimizers, score_metrics, trainer
 
 # === Set-up ===
 
@@ -72,9 +75,9 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     """
     options = network_options(settings, len(split.classes), pretrained)
     network = model.build(settings.model, input_shape=split.images.shape[1:], **options)
-    if settings.mixup and isinstance(network, TrainingModel):
+    if settings.mixup and isinstance(network, training_step.TrainingModel):
         raise UserError(f"{settings.model} learns from masks of {{0, 1}}, and mixup makes soft ones: use cutmix")
-    shape = deployed(network).output_shape
+    shape = training_step.deployed(network).output_shape
     if shape[1:] != split.masks.shape[1:]:
         raise UserError(
             f"{settings.model} gives maps of {shape[1:]}, the masks are {split.masks.shape[1:]}: "
@@ -88,7 +91,7 @@ def compiled(settings: config.Settings, split, pretrained: bool = True) -> keras
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     network.compile(
-        optimizer=GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
+        optimizer=updates.GlobalBatchOptimizer(optimizer, settings.accumulate, update_factors(network, settings)),
         loss=loss.from_spec(settings.loss, settings.class_weights),  # type: ignore[arg-type]  # no longer "balanced"
         weighted_metrics=score_metrics.build(len(split.classes), settings.threshold),
         auto_scale_loss=False,
@@ -217,18 +220,18 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
         network = compiled(settings, splits["train"], pretrained=not saved)
         if launch.init:
             initial_weights.take_over(network, launch.init)
-        training = Training(settings, launch, splits, network, strategy, saved)
+        training = trainer.Training(settings, launch, splits, network, strategy, saved)
         if devices.is_first():
             height, width = splits["train"].images.shape[1:3]
             print(
-                f"{settings.run}: {settings.model}, {network.count_params():,} parameters, "
+                f"{settings.run}: {settings.model}, {cost.parameters(network):,} trainable parameters, "
                 f"{len(splits['train'].ids)} images of {height} x {width}, {training.steps} steps an epoch, "
                 f"{strategy.num_replicas_in_sync} devices",
                 flush=True,
             )
 
         # 3. training
-        with stopping(training):
+        with trainer.stopping(training):
             training.run()
 
     # 4. summary
@@ -284,8 +287,9 @@ def with_epochs(settings: config.Settings, end: float, splits: dict, strategy, s
 
 @errors.in_one_line()
 def main(argv=None):
-    epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(loss.LOSSES)}."
+    epilog = f"networks (--model): {', '.join(model.names())}. Losses (--loss): {', '.join(keys('loss', 'LOSSES'))}."
     settings, launch = config.parse(argv, epilog)
+    start_tensorflow()
     try:
         if launch.runs:
             make_ensemble(settings.run, launch.runs.split(","))
@@ -296,7 +300,7 @@ def main(argv=None):
     except devices.WorkerLost as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the worker that is gone
-    except Stopped as stop:
+    except trainer.Stopped as stop:
         print(stop)
         sys.exit(130)
 

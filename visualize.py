@@ -29,26 +29,30 @@ the maps at its bottom and after each decoder step, or for those of --layers (`p
 
 import argparse
 import math
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import cv2
 import numpy as np
-import pandas as pd
 
 import metrics
 import runs
 from datasets.arrays import open_split, read_meta
 from datasets.class_statistics import class_statistics
-from evaluation import evaluations, samples
-from figures import classes as class_figures
-from figures import sheets, training_curves
+from evaluation import samples
 from imaging import files
 from inference.arguments import add_run, add_threshold
 from utils import errors
 from utils.arguments import positive, snake_case
 from utils.errors import UserError
+from utils.lazy import lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import pandas as pd
+
+    from evaluation import evaluations
+    from figures import classes as class_figures
+    from figures import sheets, training_curves
 
 # === Scored runs ===
 
@@ -114,7 +118,8 @@ def own_pictures(patterns, size):
 
 def heat(given):
     """Attention or Grad-CAM, of image files or of images of a scored run; returns the picture's path."""
-    from inference import explain  # needs TensorFlow, which takes seconds to import
+    start_tensorflow()
+    from inference import explain
     from inference.predictor import load_predictor
 
     predictor = load_predictor(given.run)
@@ -152,6 +157,7 @@ def heat(given):
 
 def labels(given):
     """AdSTNet's labels of images at even distances in the training split; returns the picture's path."""
+    start_tensorflow()
     from models.adstnet import labels_from_mask
 
     out = given.out or Path("output") / "labels.png"
@@ -194,7 +200,8 @@ def prediction(given):
 
     Returns the picture's path.
     """
-    from inference.predictor import check_fit, load_predictor  # needs TensorFlow, which takes seconds to import
+    start_tensorflow()
+    from inference.predictor import check_fit, load_predictor
 
     predictor = load_predictor(given.run, given.threshold)
     data = given.data or predictor.settings.data
@@ -254,10 +261,10 @@ def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
 
-    def add(name, draw, text):
+    def add(name, draw, text, place="in output/RUN"):
         command = commands.add_parser(name, help=text)
         command.set_defaults(command=name, draw=draw)
-        command.add_argument("--out", type=Path, help="the picture to write (default: in output/RUN)")
+        command.add_argument("--out", type=Path, help=f"the picture to write (default: {place})")
         return command
 
     add("curves", curves, "training curves of one run or several").add_argument("--run", nargs="+", required=True)
@@ -276,7 +283,7 @@ def parser():
         command.add_argument("--class", dest="name", help="which one's mask is explained (default: the first)")
     command.add_argument("--layers", nargs="+", default=(), help="whose maps are weighted (default: of each step)")
 
-    command = add("labels", labels, "image, mask, core and edge label of AdSTNet")
+    command = add("labels", labels, "image, mask, core and edge label of AdSTNet", "output/labels.png")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     command.add_argument("--count", type=positive, default=4, help="rows, one an image (default 4)")
     command = add("predict", prediction, "one image: probabilities, truth and prediction of each class")
@@ -287,7 +294,8 @@ def parser():
     which.add_argument("--index", type=int, default=0, help="number of the image in the split, from 0 (default)")
     which.add_argument("--id", help="its id instead")
     command.add_argument("--data", help="prepared folder (default: the run's)")
-    command = add("distribution", distribution, "how often each class is there in prepared data")
+    text = "how often each class is there in prepared data"
+    command = add("distribution", distribution, text, "output/distribution.png")
     command.add_argument("--data", default="dataset_isic18", help="prepared folder (default dataset_isic18)")
     return parser
 

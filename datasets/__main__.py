@@ -14,6 +14,7 @@ Files are checked and arrays written as dataset_isic18.py does it, which is the 
 
 Official splits are kept. Where there are none, --seed divides the images 80/10/10 by lesion area, near-duplicates in
 the same split; --folds 5 --fold 2 makes the second of five folds the test images, the third the validation images.
+--splits FILE, a CSV with the columns id and split, divides any data set as it says and leaves other images out.
 Near-duplicates across given splits are listed; --drop_leaks leaves them out of training.
 
 Own data of several classes: --classes nail,hair for a mask file each (IMAGE_nail.png), --index_classes nail,hair for
@@ -70,6 +71,8 @@ def parse_arguments(argv):
         parser.error(f"--fold {args.fold} of --folds {folds}: expected a fold from 1 on, of at least 3")
     if args.records and (args.combine or args.drop_leaks or args.on_error == "skip"):
         parser.error("--records writes one data set as it is, without --combine, --drop_leaks and --on_error skip")
+    if args.splits and (args.combine or args.folds or args.records):
+        parser.error("--splits is for the arrays of one data set, without --combine, --folds and --records")
     args.root = args.root or f"dataset_{'_'.join(chosen)}"
     return args, chosen
 

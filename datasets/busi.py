@@ -15,7 +15,7 @@ DATASET = Declaration(
     download="by hand",
     layouts=tuple({"all": Part((name,), (name,), **_WITHIN)} for name in ("Dataset_BUSI_with_GT", "Dataset_BUSI")),
     mask_suffixes={"tumor": r"_mask(_\d+)?"},
-    terms="see its homepage",
+    terms="see https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
     citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28:104863, 2020",
     homepage="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
 )

@@ -32,10 +32,8 @@ def load(folder, part):
     if part == "backbone":
         return model.load(runs.network_file(folder))
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
-    of_this_training = (
-        network is not None and network.name == runs.settings(folder).model
-    )  # of an earlier one it may be
-    if not of_this_training or not isinstance(network.output, dict):
+    earlier = network is not None and network.name != runs.settings(folder).model  # left by another training
+    if network is None or earlier or not isinstance(network.output, dict):
         raise UserError(f"run '{runs.name_of(folder)}' was not trained with a head: score it with --part backbone")
     return keras.Model(network.input, network.output["binary"], name=network.name)
 

@@ -13,10 +13,13 @@ from pathlib import Path
 import runs
 from datasets.arrays import read_meta
 from datasets.registry import TABLE
-from evaluation import summary
 from utils import errors
 from utils.errors import UserError
 from utils.files import replacing
+from utils.lazy import lazily
+
+with lazily():  # pandas
+    from evaluation import summary
 
 SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from figures.style import class_color, light_grid, outline, save, words
+from figures.style import class_color, head, light_grid, outline, save, words
 
 TINT = 0.6  # of a class's color, the rest is the image
 SOME = "0.35"  # gray
@@ -38,7 +38,7 @@ def distribution(statistics: dict, classes: Sequence[str], path: str | Path, tit
     handles = [Patch(color=color, label=words(name)) for name, color in zip(classes, colors, strict=True)]
     handles += [Patch(color=SOME, label="any of them"), Patch(color=NONE, label="none")]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    figure.suptitle(title, fontsize=13)
+    head(figure, title, 13)
     save(figure, path)
 
 
@@ -115,7 +115,7 @@ def prediction(
         axes.set_xlabel(note, fontsize=9)
     handles = [Patch(color=class_color(k), label=words(name)) for k, name in enumerate(classes)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(classes), frameon=False, fontsize=10)
-    figure.suptitle(title, fontsize=12)
+    head(figure, title, 12)
     save(figure, path)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from figures.style import class_color, outline, save, words
+from figures.style import class_color, head, outline, save, words
 from imaging import overlays, palette
 from utils.errors import UserError
 
@@ -127,7 +127,7 @@ def _contours(axes, truth, prediction):
 def _finish(figure, handles, title, path):
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=12)
+        head(figure, title, 12)
     save(figure, path)
 
 

@@ -3,6 +3,7 @@
 Made with matplotlib's object-oriented interface (no pyplot, no global state, no display), so any thread may draw one.
 """
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,13 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write a figure, of the kind that the path's suffix names, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+
+
+def head(figure: Figure, title: str, fontsize: float) -> None:
+    """Write a title above a figure, its lines wrapped to the figure's width. fontsize: in points."""
+    letters = int(72 * figure.get_figwidth() / (0.6 * fontsize))  # a letter is some 0.6 of its size wide
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, letters)]
+    figure.suptitle("\n".join(lines), fontsize=fontsize)
 
 
 def light_grid(axes: Axes, **labels) -> None:

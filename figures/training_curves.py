@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import metrics
-from figures.style import light_grid, save
+from figures.style import head, light_grid, save
 from imaging import palette
 from utils.errors import UserError
 
@@ -42,7 +42,7 @@ def curves(logs: str | Path | Iterable[str | Path], path: str | Path, title: str
     figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
     for axes, (name, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         _draw_panel(axes, name, lines)
-    figure.suptitle(title, fontsize=9 if "\n" in title else 12)
+    head(figure, title, 9 if "\n" in title else 12)
     save(figure, path)
 
 

@@ -27,10 +27,11 @@ import zlib
 from typing import Any
 
 from imaging import color, effects, geometry
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 from utils.settings import setting
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 KINDS = ("geometry", "color", "image", "image_and_mask", "mix")
 _entries = []  # (name, type, field) of each augmentation

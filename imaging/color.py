@@ -8,9 +8,10 @@ import math
 
 import numpy as np
 
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")
 

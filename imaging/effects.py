@@ -6,9 +6,10 @@ draw. Masks are (B, H, W, C) float32.
 
 import math
 
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 
 HAIR = (48.0, 34.0, 28.0)  # RGB of a dark brown hair

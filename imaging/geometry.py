@@ -4,9 +4,10 @@ A matrix (B, 3, 3) float32 takes the position (x, y, 1) of a pixel of the result
 to the right of and below the middle of the image. Matrices are put together by `compose`.
 """
 
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 
 GRID = 3  # points a side of the grid of elastic deformations; at the largest setting, 0.09, nothing folds

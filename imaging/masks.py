@@ -205,7 +205,8 @@ def _binary(gray, lossy):
         raise UserError(f"mask values {values[0]} alone; expected 0 and 255, or 0 and 1")
     if values[-1] <= 127 or (values[0] > 127 and not lossy):
         raise UserError(
-            f"mask values {_listed(values)}; expected two, 0 and 255 or 0 and 1 (several classes: see --classes)"
+            f"mask values {_listed(values)}; expected two, 0 and 255 or 0 and 1 "
+            "(several classes in one file: --index_classes NAMES; a value that is lesion: --mask_values)"
         )
     if not lossy and _has_labels(gray, values):
         raise UserError(f"mask values {_listed(values)}, which are labels and no smoothed edge: {_remedy(values)}")

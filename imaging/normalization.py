@@ -8,9 +8,10 @@ import numpy as np
 
 from imaging.per_image import per_image
 from utils.errors import UserError
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 MEAN = np.array([0.61788, 0.49051, 0.43048], "float32")  # of the ISIC 2018 training images, RGB in [0, 1]
 STD = np.array([0.19839, 0.16931, 0.16544], "float32")

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from utils.lazy import LazyModule
+from utils.lazy import lazily
 
-tf = LazyModule("tensorflow")
+with lazily():
+    import tensorflow as tf
 
 
 def per_image(function, images, channels):

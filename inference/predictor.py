@@ -181,7 +181,7 @@ def check_fit(network: keras.Model, split: Split, root: str | Path) -> None:
     if (height, width) != found:
         raise UserError(
             f"the network was made for images of {height} × {width}, those in {root} are {found[0]} × {found[1]};"
-            f" prepare them anew: python dataset_isic18.py --size {height}x{width}"
+            f" prepare the same data with --size {height}x{width} and a --root of its own"
         )
     if network.output_shape[-1] != len(split.classes):
         classes = ", ".join(split.classes)

@@ -9,13 +9,13 @@ from typing import assert_type
 import numpy as np
 
 import config
-import evaluate
 import loss
 import model
 import runs
 import train
 from datasets.arrays import open_split
 from datasets.split import Split
+from evaluation import evaluate_run
 from inference.predictor import Prediction
 from predict import Predictor, load_predictor, predict
 from visualize import main as visualize
@@ -60,4 +60,4 @@ def training() -> None:
     settings = config.load("configs/isic18_cpu.yaml")
     assert_type(settings, config.Settings)
     assert_type(train.train(settings, config.Launch(deterministic=True)), list[dict])
-    assert_type(evaluate.evaluate("isic18_cpu", split="test"), dict | None)
+    assert_type(evaluate_run.evaluate("isic18_cpu", split="test"), dict | None)

@@ -21,6 +21,7 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 import evaluate
 import metrics
 import runs
+from evaluation import evaluate_run
 from imaging import mask_files, palette
 
 
@@ -36,7 +37,7 @@ def scored(tmp_path_factory):
     with contextlib.chdir(folder):
         save_run("tiny")
         save_data(bright(10, 10, 4, 0), masks_of((0, 10), (5, 15), (0, 0), (0, 0)))
-        return evaluate.evaluate("tiny", "test", at="network"), folder
+        return evaluate_run.evaluate("tiny", "test", at="network"), folder
 
 
 def test_scores_by_hand(scored):
@@ -162,8 +163,8 @@ def test_threshold_from_the_run_and_from_the_call():
     grey[:, :2] = 120  # a probability of 0.36
     save_data(grey, masks_of((0, 10)))
     save_run("low", threshold=0.3)
-    assert evaluate.evaluate("low", "test", at="network")["pooled"]["jaccard"] == 1
-    assert evaluate.evaluate("low", "test", at="network", threshold=0.5)["pooled"]["jaccard"] == 0
+    assert evaluate_run.evaluate("low", "test", at="network")["pooled"]["jaccard"] == 1
+    assert evaluate_run.evaluate("low", "test", at="network", threshold=0.5)["pooled"]["jaccard"] == 0
 
 
 def test_aucs_agree_with_scikit_learn(tmp_path):
@@ -175,7 +176,7 @@ def test_aucs_agree_with_scikit_learn(tmp_path):
     images = np.repeat((values * 255).astype(np.uint8)[..., None], 3, axis=-1)
     save_data(images, truth)
     save_run("real", size=(64, 64), batch_size=5)
-    pooled = evaluate.evaluate("real", "test", at="network")["pooled"]
+    pooled = evaluate_run.evaluate("real", "test", at="network")["pooled"]
     scores = 1 / (1 + np.exp(-20 * (images[..., 0] / 255 - 0.5)))
     assert pooled["roc_auc"] == pytest.approx(roc_auc_score(truth.ravel(), scores.ravel()), abs=1e-4)
     precision = average_precision_score(truth.ravel(), scores.ravel())
@@ -190,7 +191,7 @@ def test_five_attributes():
     masks[..., 4] = 0  # no globules anywhere
     save_data(images, masks, classes=ATTRIBUTES)
     save_run("five", classes=5)
-    result = evaluate.evaluate("five", "test", at="network")
+    result = evaluate_run.evaluate("five", "test", at="network")
 
     predicted = images[..., [0, 1, 2, 0, 1]] > 0  # (3, 4, 5, 5)
     both, either = (masks & predicted).sum(axis=(1, 2)), (masks | predicted).sum(axis=(1, 2))  # (3, 5)
@@ -240,7 +241,7 @@ def test_presence_and_soft_scores_of_each_attribute():
     masks[:, 0, 0, 1] = 1  # in all: there is nothing to tell apart
     save_data(images, masks, classes=ATTRIBUTES)
     save_run("five", classes=5)
-    result = evaluate.evaluate("five", "test", at="network")
+    result = evaluate_run.evaluate("five", "test", at="network")
     assert result["presence"] == {"auc": 0.75, "per_class": {"pigment_network": 0.75} | dict.fromkeys(ATTRIBUTES[1:])}
     maps = 1 / (1 + np.exp(-20 * (images[..., [0, 1, 2, 0, 1]] / 255 - 0.5)))
     both = (masks * maps).sum(axis=(0, 1, 2))  # (5,)
@@ -256,7 +257,7 @@ def test_presence_and_soft_scores_of_each_attribute():
 def test_split_without_masks(capsys):
     save_run("tiny")
     save_data(bright(10, 3, 5), None)
-    assert evaluate.evaluate("tiny", "test", at="network") is None
+    assert evaluate_run.evaluate("tiny", "test", at="network") is None
     assert "has no masks for split 'test': predicted 3 images, nothing to score" in capsys.readouterr().out
     assert len(os.listdir("predictions/tiny/test_network")) == 3 and not os.path.exists("output/tiny")
 
@@ -323,7 +324,7 @@ def test_clean_and_tta_are_the_runs_choice_and_stand_in_the_report(capsys):
     images = bright(10)
     images[0, 3, 4] = 255  # a lone pixel, away from the first two rows
     save_data(images, masks_of((0, 10)))
-    result = evaluate.evaluate("tiny", "test", at="network")
+    result = evaluate_run.evaluate("tiny", "test", at="network")
     assert (result["clean"], result["tta"], result["per_image"]["jaccard"]) == (True, True, 1.0)
     text = capsys.readouterr().out
     assert "test-time augmentation" in text and "largest connected component" in text

@@ -119,11 +119,14 @@ def test_a_saved_network_gives_equal_outputs(name, network, tmp_path):
 
 
 def test_a_fresh_process_knows_every_class_of_a_saved_network(built):
-    """What a file names is registered where `model` was imported and nothing else."""
+    """What a file names is known after `model.register_layers()`, as which `model.load` begins."""
     saved = [json.dumps(keras.saving.serialize_keras_object(at_hand(name, built))) for name in model.names()]
     classes = {name for text in saved for name in re.findall(r'"registered_name": "(lesion>\w+)"', text)}
     assert {"lesion>AdSTNet", "lesion>JAALNet", "lesion>AlignedResize"} <= classes
-    script = "import sys, keras, model; print([n for n in sys.argv[1:] if not keras.saving.get_registered_object(n)])"
+    script = (
+        "import sys, keras, model; model.register_layers(); "
+        "print([n for n in sys.argv[1:] if not keras.saving.get_registered_object(n)])"
+    )
     done = subprocess.run([sys.executable, "-c", script, *classes], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"

@@ -22,8 +22,9 @@ def plain_cnn(input_shape, classes=1, width=4, name="plain_cnn"):
     x = layers.conv_norm_relu(inputs, width, "encoder0")  # (B, H, W, width)
     return keras.Model(inputs, layers.logits(x, classes), name=name)
 '''
-NETWORK_IMPORT = "from models.plain_cnn import plain_cnn\n"
-NETWORK_LINE = '    "plain_cnn": Network(plain_cnn, "nobody", (32, 48, 3), "unit", 1, encoder="encoder"),\n'
+NETWORK_LINE = (
+    '    "plain_cnn": Network("models.plain_cnn:plain_cnn", "nobody", (32, 48, 3), "unit", 1, encoder="encoder"),\n'
+)
 LOSS = '''\
 @keras.saving.register_keras_serializable(PACKAGE)
 class Brier(_Loss):
@@ -60,7 +61,6 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
     (folder / "models" / "plain_cnn.py").write_text(NETWORK)
-    put_before(folder / "model.py", "from models.residual_unet import", NETWORK_IMPORT)
     put_before(folder / "model.py", '    "unext": Network(', NETWORK_LINE)
     put_before(folder / "loss.py", "# === Overlap losses ===\n", LOSS)
     put_before(folder / "loss.py", '    "structure": Structure,\n', LOSS_LINE)

@@ -1,10 +1,11 @@
 """The command line that dataset_isic18.py and `python -m datasets` have in common."""
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets import synthetic
+from datasets import arrays, synthetic
 from datasets.declaration import Declaration
 from datasets.preparation import download
 from datasets.preparation.prepare import Options, describe, prepare
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: str | None):
     parser.add_argument("--mirror", metavar="URL", help="with --download: where the .zip files lie instead")
     parser.add_argument("--on_error", choices=("stop", "skip"), default="stop", help="what to do at a bad file")
     parser.add_argument("--drop_leaks", action="store_true", help="train on no near-duplicates of val and test images")
+    parser.add_argument("--splits", metavar="FILE", help="CSV with the columns id and split, in place of other splits")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn by chance (default 0)")
     return sources
 
@@ -48,7 +50,8 @@ def fetched(declarations: Sequence[Declaration], args: argparse.Namespace) -> st
 
 def run(declarations: Sequence[Declaration], args: argparse.Namespace, division: Division) -> None:
     """Fetch if asked to, prepare, and print the summary."""
-    options = Options(args.on_error, args.drop_leaks, division)
+    _announce(args.root, args.size)
+    options = Options(args.on_error, args.drop_leaks, division, args.splits)
     archives = fetched(declarations, args)
     meta, written = prepare(
         declarations, args.root, args.size, archives=archives, folders=args.folders, options=options
@@ -56,3 +59,12 @@ def run(declarations: Sequence[Declaration], args: argparse.Namespace, division:
     if not written:
         print("nothing changed since the arrays were prepared")
     print("\n".join(describe(meta, args.root)))
+
+
+def _announce(root, size):
+    """Say that arrays of another size are about to be replaced."""
+    with contextlib.suppress(FileNotFoundError, UserError):
+        before = arrays.read_meta(root)
+        if tuple(before["size"]) != size:
+            height, width = before["size"]
+            print(f"{root} holds {before['dataset']} at {height}x{width}, which will be replaced: --root names another")

@@ -13,7 +13,7 @@ from datasets import arrays
 from datasets.declaration import Declaration
 from datasets.preparation import contact_sheet, load_pairs, near_duplicates
 from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere, fingerprint, join
-from datasets.preparation.splits import Division, divide
+from datasets.preparation.splits import Division, by_table, divide
 from utils.errors import UserError
 from utils.files import locked
 
@@ -28,11 +28,13 @@ class Options:
     on_error: "stop" at the first bad file, or "skip" its pair and list it in the summary.
     drop_leaks: leave training images out that are near-duplicates of val or test images.
     division: of data sets without official splits.
+    splits: a table of the splits to be used instead, a CSV file with the columns id and split.
     """
 
     on_error: str = "stop"
     drop_leaks: bool = False
     division: Division = field(default_factory=Division)
+    splits: str | Path | None = None
 
 
 def prepare(
@@ -58,6 +60,8 @@ def prepare(
     if isinstance(declarations, Declaration):
         declarations = [declarations]
     listings = _list(declarations, Path(archives or folders or root), archives is not None)
+    if options.splits:
+        by_table(listings[0], options.splits)
     if options.on_error == "stop":
         check(listings)
     if "folds" in options.division.chosen and not any("all" in one.pairs for one in listings):
@@ -86,6 +90,8 @@ def _prepared(root, listings, size, options):
         "fingerprint": mark,
         "notes": [note for one in listings for note in one.notes] + notes,
     }
+    if options.splits:
+        meta["splits"] = str(options.splits)
     problems = {split: [text for one in listings for text in one.problems.get(split, ())] for split in arrays.SPLITS}
     with arrays.Writer(root, meta, size, listings[0].declaration.classes) as writer:
         meta |= _write(writer, pairs, problems, options)

@@ -42,7 +42,7 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
         raise FileNotFoundError(f"'{root}' does not say where its masks came from: prepare it from the originals")
     files: dict[str, Pair] = {}  # by id
     for one in meta["source"]:
-        for pair in _pairs(one, split, root):
+        for pair in _pairs(one, None if meta.get("splits") else split, root):
             files.setdefault(pair.id, pair)
     if missing := [name for name in arrays.ids if name not in files]:
         sources = ", ".join(_source(one) for one in meta["source"])
@@ -60,13 +60,14 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
 
 
 def _pairs(one, split, root):
-    """The pairs with masks that a source has for a split; all of them if it has no official splits."""
+    """The pairs with masks that a source has for a split; all of them if it has no official splits, or for None."""
     facts = {name: value for name, value in one.items() if name not in ("folders", "archives")}
     try:
         pairs = Listing(registry.declared(**facts), _source(one), "archives" in one).pairs
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{_remedy(root, _source(one))}: {error}") from None
-    return [pair for name in (split, "all") for pair in pairs.get(name, ()) if pair.masks]
+    names = pairs if split is None else (split, "all")
+    return [pair for name in names for pair in pairs.get(name, ()) if pair.masks]
 
 
 def _source(one):

@@ -1,13 +1,20 @@
-"""Seeded splits for data sets that have no official ones: folds with near-duplicates together, alike in lesion area."""
+"""Splits that are not the official ones: those of a table (--splits FILE), or seeded folds where there are none.
 
+A table is a CSV file with the columns id and split. Folds keep near-duplicates together and are alike in lesion area.
+"""
+
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from datasets.arrays import SPLITS
 from datasets.preparation import load_pairs, near_duplicates
 from datasets.preparation.find_pairs import Listing
 from datasets.split import Split
+from utils import errors
 from utils.errors import UserError
 
 FOLDS = 10  # of which one is for test and one for val: 80/10/10
@@ -31,6 +38,38 @@ class Division:
         if self.folds is None and self.fold == 1:
             return {"seed": self.seed}
         return {"seed": self.seed, "folds": self.folds or FOLDS, "fold": self.fold}
+
+
+def by_table(listing: Listing, path: str | Path) -> None:
+    """Put the pairs of a listing, whatever their splits, into those that a table names; others are left out.
+
+    UserError: the file is no such table, or names images that are not there.
+    """
+    table = _read_table(path)
+    pairs = {pair.id: pair for found in listing.pairs.values() for pair in found}
+    if missing := [name for name in table if name not in pairs]:
+        raise UserError(
+            f"{path} names {len(missing)} of {len(table)} images that {listing.declaration.title} does not have, "
+            f"{missing[0]} first: give all its folders or archives, or another table"
+        )
+    listing.pairs = {split: [pairs[name] for name in table if table[name] == split] for split in SPLITS}
+    listing.pairs = {split: found for split, found in listing.pairs.items() if found}
+    listing.problems = {"train": [text for texts in listing.problems.values() for text in texts]}
+    listing.notes.append(f"splits of {path}; {len(pairs) - len(table)} images are in none of them")
+
+
+def _read_table(path):
+    """{id: split} from a table."""
+    remedy = f"expected a CSV file in UTF-8 with the columns id and split, which is one of {', '.join(SPLITS)}"
+    with errors.unreadable(path, remedy), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [(row["id"], row["split"]) for row in csv.DictReader(file)]
+    table = dict(rows)
+    if len(table) < len(rows):
+        twice = next(name for number, (name, _) in enumerate(rows) if name in dict(rows[:number]))
+        raise UserError(f"{path}: {twice} is there twice; {remedy}")
+    if wrong := [split for split in table.values() if split not in SPLITS]:
+        raise UserError(f"{path}: there is no split '{wrong[0]}'; {remedy}")
+    return table
 
 
 def divide(listing: Listing, size: tuple[int, int], division: Division, on_error: str = "stop") -> None:

@@ -179,7 +179,7 @@ def test_a_run_keeps_the_precision_it_began_with(discs, tmp_path, monkeypatch):
     precision.CPUINFO.write_text("flags : avx512_bf16")
     argv = ["--data", str(discs), "--model", "unet", "--options", "{width: 2, depth: 1}", "--loss", "bce"]
     argv += ["--normalize", "unit", "--run", "half"]
-    end_epoch, training = train.Training.end_epoch, []
+    end_epoch, training = train.trainer.Training.end_epoch, []
 
     def dies(self, number):
         end_epoch(self, number)
@@ -187,7 +187,7 @@ def test_a_run_keeps_the_precision_it_began_with(discs, tmp_path, monkeypatch):
         if len(training) == 1:
             raise SystemError
 
-    monkeypatch.setattr(train.Training, "end_epoch", dies)
+    monkeypatch.setattr(train.trainer.Training, "end_epoch", dies)
     with pytest.raises(SystemError):
         train.main([*argv, "--epochs", "2"])
     assert config.load("checkpoint/half/settings.yaml").precision == "bfloat16"

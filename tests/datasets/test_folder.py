@@ -75,7 +75,7 @@ def test_masks_that_hold_no_such_classes(tmp_path):
     save(mask, index_values(0) * 2)
     with pytest.raises(ValueError, match=r"photo 0.png: mask values 0, 2, 4; expected 0 for background and 1 to 2 for"):
         prepare(tmp_path, "--index_classes", "nail,hair")
-    with pytest.raises(ValueError, match=r"mask values 0, 2, 4; expected two, .*several classes: see --classes"):
+    with pytest.raises(ValueError, match=r"mask values 0, 2, 4; expected two, .*in one file: --index_classes"):
         prepare(tmp_path)
     save(mask.with_suffix(".jpg"), index_values(0))
     mask.unlink()

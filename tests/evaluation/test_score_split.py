@@ -21,7 +21,7 @@ import runs
 from datasets import isic2018
 from datasets.arrays import open_split
 from datasets.preparation import prepare
-from evaluation import score_split
+from evaluation import evaluate_run, score_split
 from predict import load_predictor
 
 
@@ -66,7 +66,7 @@ def sources(tmp_path_factory):
 
 def test_probabilities_are_resized_before_the_threshold(sources, monkeypatch):
     monkeypatch.chdir(sources)
-    result = evaluate.evaluate("soft", "test")
+    result = evaluate_run.evaluate("soft", "test")
     split, scores = open_split("data", "test"), []
     for number, image in enumerate(split.images):
         probabilities = 1 / (1 + np.exp(-20 * (image[..., 0].astype("float32") / 255 - 0.5)))
@@ -100,7 +100,7 @@ def test_the_size_is_named_when_the_originals_are_gone(sources, tmp_path, monkey
 def test_a_split_without_masks_is_predicted_at_its_images_size():
     save_run("tiny")
     save_data(bright(10), None)
-    assert evaluate.evaluate("tiny", "test") is None
+    assert evaluate_run.evaluate("tiny", "test") is None
     assert cv2.imread("predictions/tiny/test/ISIC_0000000_segmentation.png").shape[:2] == (40, 50)
 
 
@@ -112,14 +112,14 @@ def test_effects_of_poses_and_clean_up_in_one_pass():
     images = bright(10, 10)
     images[0, 3, 4] = 255  # a lone pixel
     save_data(images, masks_of((0, 10), (0, 10)))
-    effects = evaluate.evaluate("tiny", "test", at="network", tta=True)["effects"]
+    effects = evaluate_run.evaluate("tiny", "test", at="network", tta=True)["effects"]
     assert list(effects) == ["bare", "clean", "tta", "tta+clean"]
     found = [part["per_image"]["jaccard"] for part in effects.values()]
     assert found == pytest.approx(
         [(10 / 11 + 1) / 2, 1, (10 / 11 + 1) / 2, 1]
     )  # a network of single pixels has no pose
     assert effects["bare"]["pooled"]["jaccard"] == pytest.approx(20 / 21)
-    assert list(evaluate.evaluate("tiny", "test", at="network")["effects"]) == ["bare", "clean"]
+    assert list(evaluate_run.evaluate("tiny", "test", at="network")["effects"]) == ["bare", "clean"]
 
 
 def test_the_best_threshold_is_kept_and_used():
@@ -129,9 +129,9 @@ def test_the_best_threshold_is_kept_and_used():
     save_data(grey, masks_of((0, 10), (0, 10)), root="data2")
     save_run("tiny", level=0.5)
     with pytest.raises(ValueError, match=r"no best threshold for lesion yet: python evaluate\.py --run tiny --split"):
-        evaluate.evaluate("tiny", "val", at="network", threshold="best")
+        evaluate_run.evaluate("tiny", "val", at="network", threshold="best")
     saved = (runs.BEST / "tiny" / "model.keras").stat().st_mtime_ns
-    before = evaluate.evaluate("tiny", "val", at="network")
+    before = evaluate_run.evaluate("tiny", "val", at="network")
     assert before["per_image"]["jaccard"] == pytest.approx(0.5)
     assert before["best_thresholds"]["score"] == {"lesion": 1.0}
     facts = runs.facts(runs.BEST / "tiny")
@@ -142,7 +142,7 @@ def test_the_best_threshold_is_kept_and_used():
     alone = runs.BEST / "tiny" / "model.keras"  # handed on it has them inside
     assert runs.facts(alone) == {name: fact for name, fact in facts.items() if name != "results"}
     assert runs.settings(alone) == runs.settings(runs.BEST / "tiny") and alone.stat().st_mtime_ns == saved
-    after = evaluate.evaluate("tiny", "test", data="data2", at="network", threshold="best")
+    after = evaluate_run.evaluate("tiny", "test", data="data2", at="network", threshold="best")
     assert after["per_image"]["jaccard"] == 1 and after["threshold"] == facts["thresholds"]["lesion"]
     assert "They are not kept with the run" in Path("output/tiny/test_data2_network_best/performances.txt").read_text(
         encoding="utf-8"
@@ -158,13 +158,13 @@ def test_attributes_have_a_best_threshold_each_and_those_without_one_the_runs_ow
     masks[0, 3:, :, 0] = masks[0, 1:, :, 1] = 1
     save_data(images, masks, split="val", classes=ATTRIBUTES)
     save_run("five", classes=5, threshold=0.6)
-    evaluate.evaluate("five", "val", at="network")
+    evaluate_run.evaluate("five", "val", at="network")
     chosen = runs.facts(runs.BEST / "five")["thresholds"]
     assert list(chosen) == ATTRIBUTES and list(chosen.values())[2:] == [0.6] * 3
     assert 0.73 < chosen["pigment_network"] < 0.93 and 0.10 < chosen["negative_network"] < 0.35
     assert runs.facts(runs.BEST / "five")["challenge_thresholds"] == chosen  # nothing to choose between here
-    assert evaluate.evaluate("five", "val", at="network", threshold="challenge")["threshold"] == chosen
-    result = evaluate.evaluate("five", "val", at="network", threshold="best")
+    assert evaluate_run.evaluate("five", "val", at="network", threshold="challenge")["threshold"] == chosen
+    result = evaluate_run.evaluate("five", "val", at="network", threshold="best")
     assert result["threshold"] == chosen
     assert [scores["jaccard"] for scores in result["challenge"]["per_attribute"].values()] == [1, 1, 0, 0, 0]
     predictor = load_predictor("five", threshold="best")
@@ -179,7 +179,7 @@ def test_an_ensemble_is_the_mean_of_probabilities():
     save_run("strict", level=0.5)
     save_run("lax", level=0.235)
     for run, expected in (("strict", 0), ("lax", 0.5)):
-        assert evaluate.evaluate(run, "test", at="network")["per_image"]["jaccard"] == expected
+        assert evaluate_run.evaluate(run, "test", at="network")["per_image"]["jaccard"] == expected
     evaluate.main(["--runs", "strict,lax", "--split", "test", "--at", "network"])
     result = json.loads(Path("output/strict+lax/test_network/metrics.json").read_text())
     assert (result["run"], result["per_image"]["jaccard"]) == ("strict+lax", 1)
@@ -192,7 +192,7 @@ def test_an_ensemble_is_the_mean_of_probabilities():
 def test_distances_between_outlines_on_request():
     save_run("tiny")
     save_data(bright(10, 10), masks_of((0, 10), (0, 0)))
-    result = evaluate.evaluate("tiny", "test", at="network", boundary=True)
+    result = evaluate_run.evaluate("tiny", "test", at="network", boundary=True)
     assert result["boundary"]["hausdorff95"] == {"mean": 0, "median": 0, "undefined": 1}
     with open("output/tiny/test_network/per_image.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -61,17 +61,18 @@ def test_a_line_goes_and_a_dot_stays():
     assert np.array_equal(clean[140:160, 50:70], dot)
 
 
-def test_large_images_and_the_command(tmp_path, monkeypatch):
+def test_large_images_and_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     image = np.full((900, 1200, 3), (160, 180, 220), "uint8")
     cv2.line(image, (100, 100), (1000, 700), (30, 35, 50), 7, cv2.LINE_AA)
     cv2.imwrite("arm.png", image)
-    hair_removal.main(["arm.png"])
+    hair_removal.main(["."])
+    assert capsys.readouterr().out == "cleaned/: 1 pictures of image, hair found, and image without it\n"
     before, found, after = np.split(cv2.imread("cleaned/arm.png"), 3, axis=1)
     assert np.array_equal(before, image)
     assert 0.005 < found.mean() / 255 < 0.05
     assert np.abs(after.astype(int) - (160, 180, 220)).max() < 12
-    with pytest.raises(SystemExit, match=r"No such file or directory: 'missing\.png'"):
+    with pytest.raises(SystemExit, match=r"missing\.png: no image there"):
         hair_removal.main(["missing.png"])
 
 

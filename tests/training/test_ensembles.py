@@ -9,7 +9,6 @@ import pytest
 from tiny_run import ATTRIBUTES, bright, masks_of, save_data, save_run
 
 import config
-import evaluate
 import runs
 import train
 from datasets.arrays import open_split
@@ -87,7 +86,7 @@ def test_an_ensemble_of_folds_is_scored_out_of_fold(capsys):
     for fold, level in ((1, 0.3), (2, 0.7)):
         save_run(f"x_fold{fold}", level=level, data=f"folds:{fold}/2:data")
     train.make_ensemble("x", ["x_fold1", "x_fold2"], "folds:2:data")
-    result = evaluate.evaluate("x", at="network")
+    result = evaluate_run.evaluate("x", at="network")
     assert (result["out_of_fold"], result["images"], result["data"]) == (True, 6, "folds:2:data")
     with open("output/x/val_network/per_image.csv", newline="") as file:
         found = {row["id"]: float(row["jaccard"]) for row in csv.DictReader(file)}
@@ -102,7 +101,7 @@ def test_an_ensemble_of_folds_is_scored_out_of_fold(capsys):
     assert not evaluate_run.is_out_of_fold([runs.find("x")], other, "val")
     with pytest.raises(FileNotFoundError, match="no run 'x_fold2'"):
         shutil.rmtree("checkpoint_best/x_fold2")
-        evaluate.evaluate("x", at="network")
+        evaluate_run.evaluate("x", at="network")
 
 
 def test_attributes_keep_their_names():

@@ -123,7 +123,7 @@ def test_every_optimizer_of_a_special_step_goes_on(name, groups, discs, tmp_path
     """Three epochs of five steps, killed after the first; the plateau lowers every rate."""
     monkeypatch.chdir(tmp_path)
     entry = model.REGISTRY[name]
-    monkeypatch.setitem(model.REGISTRY, name, dataclasses.replace(entry, builder=tiny))
+    monkeypatch.setitem(model.REGISTRY, name, dataclasses.replace(entry, address=f"{__name__}:tiny"))
     constant = {"val_loss": 1.0, "val_dice": 0.0, "val_jaccard": 0.0}
     monkeypatch.setattr(steps.Loop, "validate", lambda *_: constant)
     flags = ["--model", name, "--options", "{}", "--loss", "bce", "--normalize", entry.normalization, "--epochs", "3"]

@@ -12,6 +12,7 @@ from raw_folders import isic2017, ph2
 from datasets import __main__, arrays
 from datasets.preparation import near_duplicates, splits
 from datasets.preparation.source_masks import source_masks
+from utils.errors import UserError
 
 HEIGHT, WIDTH = 96, 128
 
@@ -291,3 +292,50 @@ def test_sets_that_do_not_go_together(tmp_path, capsys):
             save(tmp_path / kind / f"{name}.png", square(n) if kind == "masks" else picture(n))
     with pytest.raises(ValueError, match="ph2 and folder both have an image IMD003: rename one of them"):
         __main__.main(["--combine", "ph2,folder", "--folders", str(tmp_path), "--root", str(tmp_path / "out")])
+
+
+# === Splits by a table ===
+
+
+def table(path, *rows):
+    path.write_text("\n".join(["id,split", *rows]) + "\n")
+    return ["--splits", str(path)]
+
+
+def test_a_table_divides_any_data_set_and_leaves_the_others_out(tmp_path, capsys):
+    isic2017(tmp_path / "raw")  # its test images have the ids of its first training images
+    rows = ["ISIC_0000011,test", "ISIC_0000009,train", "ISIC_0000010,val", "ISIC_0000008,train"]
+    chosen = table(tmp_path / "splits.csv", *rows)
+    out = str(tmp_path / "out")
+    __main__.main(["isic2017", "--folders", str(tmp_path / "raw"), "--root", out, "--size", "24x32", *chosen])
+    assert f"splits of {chosen[1]}; 8 images are in none of them" in capsys.readouterr().out
+    ids = {split: arrays.open_split(out, split).ids for split in ("train", "val", "test")}
+    assert ids == {"train": ["ISIC_0000009", "ISIC_0000008"], "val": ["ISIC_0000010"], "test": ["ISIC_0000011"]}
+    assert np.array_equal(source_masks(out, "test")(0)[..., 0], square(11) // 255)  # from the training folder
+
+
+def test_a_table_that_does_not_fit_is_refused(tmp_path):
+    isic2017(tmp_path / "raw")
+    given = ["isic2017", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out")]
+    for rows, message in (
+        (["ISIC_9999999,val", "ISIC_0000001,train"], "names 1 of 2 images that .* does not have, ISIC_9999999 first"),
+        (["ISIC_0000001,train", "ISIC_0000001,val"], "splits.csv: ISIC_0000001 is there twice"),
+        (["ISIC_0000001,validation"], "no split 'validation'; expected a CSV file .* one of train, val, test"),
+    ):
+        with pytest.raises(UserError, match=message):
+            __main__.main([*given, *table(tmp_path / "splits.csv", *rows)])
+    (tmp_path / "splits.csv").write_text("name,part\na,b\n")
+    with pytest.raises(UserError, match=r"splits\.csv cannot be read .*'id'.*; expected a CSV file"):
+        __main__.main([*given, "--splits", str(tmp_path / "splits.csv")])
+    with pytest.raises(SystemExit):
+        __main__.main([*given, "--splits", "splits.csv", "--folds", "5"])
+    assert not (tmp_path / "out" / "meta.json").exists()
+
+
+def test_arrays_of_another_size_are_named_before_they_are_replaced(tmp_path, capsys):
+    isic2017(tmp_path / "raw")
+    given = ["isic2017", "--folders", str(tmp_path / "raw"), "--root", str(tmp_path / "out"), "--size"]
+    __main__.main([*given, "24x32"])
+    assert "replaced" not in capsys.readouterr().out
+    __main__.main([*given, "16x16"])
+    assert f"{tmp_path}/out holds isic2017 at 24x32, which will be replaced" in capsys.readouterr().out
