@@ -37,6 +37,7 @@ from models.efficientnet_unet import efficientnet_unet
 from models.jaal_net import da_net, jaal_net, lf_net
 from models.residual_unet import residual_unet
 from models.texture_unet import texture_unet
+from models.training_step import deployed
 from models.unet import unet
 from models.unext import unext
 from utils import errors
@@ -279,6 +280,7 @@ def import_weights(argv):
     try:
         network = untrained(args.model, args.input_shape, **dict(args.option))
         taken = load_torch_weights(network, args.weights)
+        network = deployed(network)
     except (UserError, FileNotFoundError, ImportError) as error:
         parser.error(str(error))
     with replacing(args.out) as temporary:

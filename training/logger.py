@@ -82,6 +82,8 @@ class Recorder:
         if self.deployed is not self.network:
             with replacing(folder / "training.keras") as path:
                 self.network.save(path, include_optimizer=False)
+        else:
+            (folder / "training.keras").unlink(missing_ok=True)  # of an earlier run of this name, trained with a head
         (folder / "run.json").unlink(missing_ok=True)  # what evaluate.py noted of an earlier epoch
         runs.note(folder, **facts)
 
