@@ -79,6 +79,7 @@ def ended(work):
 
 def run(work, log, seconds=LONGEST):
     """Do `work` in a child and wait for it, at most so many seconds, after which it is killed; an Outcome."""
+    Path(log).write_text("")  # which the child may not live to make
     start = time.monotonic()
     child = fork(work, log)
     while time.monotonic() - start < seconds:

@@ -30,10 +30,6 @@ from datasets.arrays import Writer
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 24 * 3600  # seconds
 NOISE = ("*.yaml", "output/*/tensorboard/*", "output/new/log.csv", "checkpoint*/new/*")  # hold names and times
-    "*.yaml",
-    "output/*/tensorboard/*",
-    "checkpoint/*/*",
-)  # of names and times; trainings are judged by their weights
 
 TRAINING = ["--epochs", "1", "--patience", "0", "--deterministic"]
 STEPS = {  # name: (script or module, arguments)
@@ -139,7 +135,8 @@ def _compared(step, start, here, work=None):
     work = work or here / "work"
     fault = judges.differences(start.parent / step, work, NOISE) or judges.half_written(work)
     if step == "training" and not fault:
-        best = [kills.weights_checksum(folder / "checkpoint_best/new/model.keras") for folder in (start.parent / step, work)]
+        folders = (start.parent / step, work)
+        best = [kills.weights_checksum(folder / "checkpoint_best/new/model.keras") for folder in folders]
         fault = None if best[0] == best[1] else "other weights"
     return fault and f"otherwise than elsewhere: {fault}"
 

@@ -1,10 +1,13 @@
 """What the campaign calls a fault: of what a command said, of what it left, and of two folders that should be alike."""
 
+import contextlib
 import hashlib
+import json
 from pathlib import Path
 
 WRITING = ".writing_"  # what the names of unfinished files begin with
 LOCKS = (".lock", "lock")
+PLACE = ("source", "fingerprint")  # facts of prepared arrays
 
 
 def words(status, said, names):
@@ -39,8 +42,17 @@ def contents(folder, leave_out=()):
     for path in sorted(Path(folder).rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and path.name not in LOCKS and not any(inside.match(pattern) for pattern in leave_out):
-            found[inside.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[inside.as_posix()] = hashlib.sha256(_without_place(path)).hexdigest()
     return found
+
+
+def _without_place(path):
+    """The bytes of a file; of meta.json without what says where the raw files lie."""
+    data = path.read_bytes()
+    with contextlib.suppress(ValueError, AttributeError):
+        if path.name == "meta.json":
+            return json.dumps({name: fact for name, fact in json.loads(data).items() if name not in PLACE}).encode()
+    return data
 
 
 def lost(before, after):

@@ -1,7 +1,8 @@
 """SIGKILL at a random moment of a command, the same command again, and a comparison with a run that was not killed.
 
 All files that are left have to be those of the run that was not killed, byte by byte; of trainings the weights,
-optimizers, sums and logs, exactly where every operation is deterministic and else within 1e-6. Nothing unfinished may be left.
+optimizers, sums and logs, exactly where every operation is deterministic and else within 1e-6. Nothing
+unfinished may be left.
 tests/training/test_kills.py holds the moments of a training that have a name.
 """
 
