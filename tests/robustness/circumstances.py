@@ -172,7 +172,7 @@ def _elsewhere_is(step, start, here):
     outcome = in_child(here / "work", step, here / "log")
     if outcome.status:
         return f"status {outcome.status}: {outcome.said.strip()[-300:]}"
-    leave_out = ("masks/predictions.csv",) if step == "prediction" else ()  # which notes the times of the photographs
+    leave_out = ("masks/*.csv", "masks/run.json") if step == "prediction" else ()  # which note the times of files
     fault = judges.differences(start.parent / step, here / "work", (*NOISE, *leave_out))
     return fault and f"otherwise than elsewhere: {fault}"
 
@@ -213,7 +213,7 @@ def full_disk(step, start, here):
                 return "skipped: a file system can be mounted by root alone"
             free = shutil.disk_usage(here / "work").free - room * 1024
             (here / "work/filling").write_bytes(bytes(max(0, free)))
-            fault = _refused(step, start, here, "disk full|No space left", room > 100)
+            fault = _refused(step, start, here, "disk full|No space left", room > 0)
             if fault:
                 return f"{room} KiB: {fault}"
             (here / "work/filling").unlink()

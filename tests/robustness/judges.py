@@ -47,10 +47,10 @@ def contents(folder, leave_out=()):
 
 
 def _without_place(path):
-    """The bytes of a file; of meta.json without what says where the raw files lie."""
+    """The bytes of a file; of what describes arrays or records without what says where the raw files lie."""
     data = path.read_bytes()
     with contextlib.suppress(ValueError, AttributeError):
-        if path.name == "meta.json":
+        if path.name in ("meta.json", "metadata.json"):
             return json.dumps({name: fact for name, fact in json.loads(data).items() if name not in PLACE}).encode()
     return data
 

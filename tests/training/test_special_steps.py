@@ -310,6 +310,19 @@ def test_what_is_imported_is_what_is_deployed(tmp_path, monkeypatch):
         assert masks.shape == probabilities.shape == (40, 50, 1)
 
 
+def test_a_board_that_cannot_be_written_is_said(discs, tmp_path, monkeypatch):
+    """As on a full disk: what TensorFlow raises then is no OSError."""
+    monkeypatch.chdir(tmp_path)
+
+    def full(folder):
+        raise tf.errors.UnknownError(None, None, "Could not initialize\nevents writer.")
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    message = r"error: output/run/tensorboard cannot be written \(Could not initialize events writer.\): disk full"
+    with pytest.raises(SystemExit, match=message):
+        train.main(argv(discs, "run", "--epochs", "1"))
+
+
 def test_the_head_of_an_earlier_run_is_removed(discs, tmp_path, monkeypatch):
     """A name that is trained anew without a head has none."""
     monkeypatch.chdir(tmp_path)
