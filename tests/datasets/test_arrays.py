@@ -92,7 +92,7 @@ def write(folder, fill, splits):
             for n in range(2):
                 pixels = np.full((2, 2, 4), fill, np.uint8)
                 mask = pixels[..., 3:] if split == "train" else None
-                writer.add(split, f"{fill}", pixels[..., :3], mask, (fill, fill))
+                writer.add(split, f"{fill}_{n}", pixels[..., :3], mask, (fill, fill))
 
 
 def kill(event, arguments):
@@ -131,7 +131,11 @@ def test_a_kill_at_any_file_operation_leaves_the_old_arrays_or_the_new(tmp_path)
         assert meta["counts"] == counts[fill]
         for name in meta["counts"]:
             split = arrays.open_split(root, name)
-            assert (split.images[:] == fill).all() and split.ids == [str(fill)] * 2 and (split.sizes == fill).all()
+            assert (
+                (split.images[:] == fill).all()
+                and split.ids == [f"{fill}_0", f"{fill}_1"]
+                and (split.sizes == fill).all()
+            )
             assert (split.masks is None) == (name != "train") and (name != "train" or (split.masks[:] == fill).all())
         found.append(fill)
     assert found == sorted(found) and found.count(1) > 5 and found.count(2) > 5  # at one stroke
