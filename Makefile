@@ -40,7 +40,7 @@ test: lint       ## ruff, codespell and mypy, then every test, 6 minutes on two 
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
 	$(OLDEST)/python $(PYTEST) -m "not slow"
 
-campaign: setup  ## kill a training at 30 random moments and resume it, 3 minutes
+campaign: setup  ## damaged files, kills, full disks and the like at every command, 20 minutes on two idle cores
 	$(BIN)/python tests/campaign.py
 
 bench: setup     ## measure the speed of every part, one after the other

@@ -260,7 +260,7 @@ def parse(argv: list[str] | None = None, epilog: str = "") -> tuple[Settings, La
         for file in files:
             values = _read_config(file, parser)
             origins |= dict.fromkeys(values, file)
-            with _naming_file(dict.fromkeys(values, file)):
+            with _naming(file):
                 given = parser.parse_object(values, given)
         given = parser.parse_args(rest, namespace=given).as_dict()
         on_command_line = {name for name in origins if any(re.match(rf"--(no_)?{name}\b", part) for part in rest)}
@@ -280,6 +280,15 @@ def _naming_file(origins):
         if not name or name[0] not in origins:
             raise
         raise UserError(f"{origins[name[0]]}: {error}") from error
+
+
+@contextlib.contextmanager
+def _naming(file):
+    """Around the use of values that are all from one file: an error says which."""
+    try:
+        yield
+    except (argparse.ArgumentError, UserError) as error:
+        raise UserError(f"{file}: {_explain(str(error))}") from error
 
 
 def _config_files(argv):
@@ -506,11 +515,9 @@ def import_study(source: str | Path, out: str | Path) -> None:
     content = _read_yaml(source, "correct it")
     if not attribute_study.own_keys(content):
         raise UserError(f"{source} is not in the keys of the attribute study ({', '.join(attribute_study.KEYS)})")
-    values, lines = attribute_study.translate(content)
-    try:
+    with _naming(source):
+        values, lines = attribute_study.translate(content)
         _settings_and_launch(_launch_parser().parse_object(values).as_dict())
-    except (argparse.ArgumentError, UserError) as error:
-        raise UserError(f"{source}: {_explain(str(error))}") from None
     with replacing(out) as temporary:
         text = yaml.safe_dump(values, sort_keys=False)
         temporary.write_text(f"# made from {source} by: python config.py import\n{text}", encoding="utf-8")

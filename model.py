@@ -40,7 +40,7 @@ with lazily():  # after the command line has been read
     import keras
 
     from models import adstnet as adstnet_head
-    from models import graph, torch_weights
+    from models import graph, torch_weights, training_step
 
 
 @dataclass(frozen=True)
@@ -308,6 +308,7 @@ def import_weights(argv):
     try:
         network = untrained(args.model, args.input_shape, **dict(args.option))
         taken = load_torch_weights(network, args.weights)
+        network = training_step.deployed(network)
     except (UserError, FileNotFoundError, ImportError) as error:
         parser.error(str(error))
     with replacing(args.out) as temporary:

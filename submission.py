@@ -34,7 +34,7 @@ from inference import arguments
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import remove_leftovers, replacing
 from utils.startup import start_tensorflow
 from utils.threads import in_order
 
@@ -145,6 +145,7 @@ def submit(predictor, split, out, batch_size=None):
     """
     sizes = prepared_sizes(split)
     wanted = expected(sizes, predictor.classes)
+    remove_leftovers(Path(out).parent)  # of a process that was killed
     with replacing(out) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:  # PNG files do not become smaller
             for name, data in masks(predictor, split, sizes, batch_size):

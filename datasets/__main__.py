@@ -31,10 +31,12 @@ import sys
 from datasets import folder
 from datasets.preparation import check
 from datasets.preparation.command_line import add_arguments, draw, fetched, run
+from datasets.preparation.prepare import being_written
 from datasets.preparation.splits import FOLDS, Division
 from datasets.registry import TABLE
 from utils import errors
 from utils.arguments import names, positive, snake_case
+from utils.files import locked
 
 
 def listing() -> str:
@@ -102,7 +104,8 @@ def write_records(name, declaration, args, division):
     from datasets import tfds_builders  # TensorFlow Datasets takes seconds to import
 
     source = fetched([declaration], args) or args.folders or args.root
-    builder = tfds_builders.build(name, declaration, args.root, source, division)
+    with locked(args.root, being_written(args.root)):
+        builder = tfds_builders.build(name, declaration, args.root, source, division)
     counts = ", ".join(f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     height, width = args.size
     print(f"{builder.data_path}: {counts}; {', '.join(declaration.classes)}")

@@ -108,6 +108,8 @@ def open_split(root: str | Path, name: str) -> Split:
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
     if len(rows) != count:
         raise UserError(f"{index} has {len(rows)} rows, meta.json says {count}; prepare again")
+    if min(map(min, sizes), default=1) < 1:
+        raise UserError(f"{index} has a size below 1 pixel; was it edited? Prepare again")
     sources = _sources(rows, meta.get("augmented"), name)
     require_file_names(ids, index)
     require_file_names(classes, root / "meta.json")

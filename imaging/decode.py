@@ -64,7 +64,7 @@ def as_stored(data: bytes) -> np.ndarray:
     """
     stored = headers.stored_size(data)
     if headers.is_jpeg(data):
-        gray = simplejpeg.decode_jpeg_header(data, strict=False)[2] == "Gray"
+        gray = _is_gray(data)
         pixels = _jpeg(data, "GRAY" if gray else "RGB", stored)
         return pixels[..., 0] if gray else pixels
     if headers.is_tiff(data) or headers.is_webp(data):
@@ -108,6 +108,13 @@ def _reduced(source, size):
         if small[0] >= size[0] and small[1] >= size[1]:
             return small
     return source
+
+
+def _is_gray(data):
+    try:
+        return simplejpeg.decode_jpeg_header(data, strict=False)[2] == "Gray"
+    except ValueError as error:
+        raise UserError(f"a damaged JPEG ({error}); copy or download it again") from None
 
 
 def _jpeg(data, colors, size):

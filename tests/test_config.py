@@ -96,6 +96,7 @@ def test_a_text_that_yaml_reads_as_something_else(tmp_path, text):
         ("lr: 1e-3\nepochs: 3\n", ["attribute study (lr)", "python config.py import", "--out mine.yaml"]),
         ("mosaic: 0.25\n", ["mine.yaml: mosaic is no longer a setting: leave it out"]),
         ("rotation: .nan\n", ["rotation is nan, expected 0 to 180"]),
+        ("flip: .\n", ["mine.yaml: Value not boolean"]),
     ],
 )
 def test_files_that_do_not_do(tmp_path, content, words):

@@ -82,6 +82,14 @@ def test_what_is_found_wrong_does_not_take_the_name(monkeypatch):
     assert [path.name for path in Path().iterdir() if path.suffix == ".zip"] == ["a.zip"]
 
 
+def test_what_a_killed_submission_left_is_removed():
+    five()
+    left = Path(".writing_99999999_1.zip")  # no process has this number
+    left.write_text("half an archive")
+    submission.main(["--run", "five", "--out", "a.zip"])
+    assert zipfile.is_zipfile("a.zip") and not left.exists()
+
+
 WHITE = np.full((6, 8), 255, np.uint8)
 
 

@@ -1,5 +1,6 @@
 """What a run keeps after each epoch: the log and its figure, TensorBoard, the best network."""
 
+import contextlib
 import gc
 import math
 import platform
@@ -42,7 +43,8 @@ class Recorder:
         self.best_folder = runs.BEST / settings.run
         if devices.is_first():
             self.output.mkdir(parents=True, exist_ok=True)
-            self.board = tf.summary.create_file_writer(str(self.output / "tensorboard"))
+            with self._writing_board():
+                self.board = tf.summary.create_file_writer(str(self.output / "tensorboard"))
 
     def write(self, row: dict):
         """Take in the row of an epoch; the average of the weights is in place where there is one."""
@@ -82,6 +84,8 @@ class Recorder:
         if self.deployed is not self.network:
             with replacing(folder / "training.keras") as path:
                 self.network.save(path, include_optimizer=False)
+        else:
+            (folder / "training.keras").unlink(missing_ok=True)  # of an earlier run of this name, trained with a head
         (folder / "run.json").unlink(missing_ok=True)  # what evaluate.py noted of an earlier epoch
         runs.note(folder, **facts)
 
@@ -108,13 +112,22 @@ class Recorder:
 
     def _write_board(self, row):
         every = self.launch.samples_every
-        with self.board.as_default(step=row["epoch"]):
+        with self._writing_board(), self.board.as_default(step=row["epoch"]):
             for name, value in row.items():
                 if name != "epoch":
                     tf.summary.scalar(name, value)
             if every and row["epoch"] % every == 0:
                 tf.summary.image("image, truth, prediction", self._samples(), max_outputs=SAMPLES)
-        self.board.flush()
+            self.board.flush()
+
+    @contextlib.contextmanager
+    def _writing_board(self):
+        """What TensorFlow cannot write, as on a full disk, is the OSError that it is in Python."""
+        try:
+            yield
+        except tf.errors.OpError as problem:
+            text = " ".join(problem.message.split())
+            raise OSError(f"{self.output}/tensorboard cannot be written ({text}): disk full?") from None
 
     def _samples(self):
         """The first validation images, their masks and predictions, side by side: uint8 (n, H, 3 W, 3)."""

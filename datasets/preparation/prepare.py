@@ -66,8 +66,13 @@ def prepare(
         check(listings)
     if "folds" in options.division.chosen and not any("all" in one.pairs for one in listings):
         raise UserError(f"{declarations[0].title} has official splits: --folds is for data sets without")
-    with locked(root, f"'{root}' is being written right now by another process: wait for it, or choose another --root"):
+    with locked(root, being_written(root)):
         return _prepared(root, listings, size, options)
+
+
+def being_written(root: str | Path) -> str:
+    """What to say where another process is at work in `root`."""
+    return f"'{root}' is being written right now by another process: wait for it, or choose another --root"
 
 
 def _prepared(root, listings, size, options):

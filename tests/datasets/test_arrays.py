@@ -201,6 +201,7 @@ def test_reader_says_what_is_wrong(tmp_path):
         ("index_train.csv", "height", "tall", "cannot be read .*; prepare the data set again"),
         ("index_train.csv", "40", "forty", "cannot be read .*; prepare the data set again"),
         ("index_train.csv", "id1", "\0", "cannot (be read|name)"),
+        ("index_train.csv", "id1,40", "id1,-40", "has a size below 1 pixel"),
     ],
 )
 def test_an_edited_index_is_refused_in_one_line(tmp_path, file, old, new, message):

@@ -17,6 +17,7 @@ from datasets.arrays import open_split, read_meta
 from datasets.preparation import download, prepare
 from datasets.preparation.source_masks import source_masks
 from datasets.preparation.splits import Division
+from utils import files
 
 
 def config(place):
@@ -176,6 +177,16 @@ def test_the_command_writes_records_of_own_data(tmp_path, capsys):
     __main__.main([*arguments, "--records", "--seed", "2"])  # other settings replace the records
     __main__.main([*arguments, "--seed", "2"])
     assert ids(address) == ids(root) != first
+
+
+def test_records_are_written_by_one_process_at_a_time(tmp_path):
+    save(tmp_path / "raw/train/images/a.png", picture(1))
+    save(tmp_path / "raw/train/masks/a.png", square(1))
+    root = tmp_path / "out"
+    arguments = ["folder", "--folders", str(tmp_path / "raw"), "--root", str(root), "--records"]
+    with files.locked(root, "free"), pytest.raises(FileExistsError, match="is being written right now by another"):
+        __main__.main(arguments)
+    assert [path.name for path in root.iterdir()] == [".lock"]
 
 
 def test_what_a_killed_build_left_is_not_read(built, tmp_path):

@@ -12,6 +12,7 @@ from picture_files import BOMBS, encode, pil_bytes, tiff, turned
 from PIL import Image, ImageOps
 
 from imaging import decode, headers, masks
+from utils.errors import UserError
 
 
 def test_image_is_rgb_at_the_target_size():
@@ -151,6 +152,13 @@ def test_not_an_image_empty_file_and_damaged_files():
         decode.image(bytes(data), (8, 8))
     with pytest.raises(ValueError, match="damaged JPEG header"):
         decode.image(b"\xff\xd8" + b"x" * 100, (8, 8))
+
+
+def test_jpeg_of_unknown_sampling_is_damaged():
+    data = bytearray(encode(picture(2), ".jpg"))
+    data[data.index(b"\xff\xc0") + 11] = 0x31  # three times as wide as the colors, which no encoder writes
+    with pytest.raises(UserError, match="a damaged JPEG"):
+        decode.as_stored(bytes(data))
 
 
 def test_huge_header_is_refused_before_any_memory_is_taken():

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from discs import disc
+from lives import argv
 
 import config
 import evaluate
 import model
+import train
 from compute.updates import GlobalBatchOptimizer
+from inference.predictor import load_predictor
 from loss import BCE, Dice
 from models.adstnet import AdSTNet, labels_from_mask
 from models.jaal_net import JAALNet, da_net
@@ -290,6 +293,44 @@ def test_what_was_trained_is_evaluated(discs, tmp_path, monkeypatch):
     ]
     assert scores[0]["per_image"] != scores[1]["per_image"]
     assert (tmp_path / "output/jaal_net/test_network/metrics.json").is_file()
+
+
+def test_what_is_imported_is_what_is_deployed(tmp_path, monkeypatch):
+    """Weights of AdSTNet and JAAL-Net become the network that predicts, without head and adversary."""
+    monkeypatch.setattr(model, "load_torch_weights", lambda network, path: 1)
+    networks = {
+        "adstnet": ["backbone=unet", "width=2", "depth=1"],
+        "jaal_net": ["width=2", "discriminator_width=4"],
+    }
+    for name, options in networks.items():
+        arguments = [part for option in options for part in ("--option", option)]
+        file = tmp_path / f"{name}.keras"
+        model.main(["import", "a.pth", "--model", name, "--input_shape", "32x48x3", *arguments, "--out", str(file)])
+        masks, probabilities = load_predictor(file)(np.zeros((40, 50, 3), np.uint8))
+        assert masks.shape == probabilities.shape == (40, 50, 1)
+
+
+def test_a_board_that_cannot_be_written_is_said(discs, tmp_path, monkeypatch):
+    """As on a full disk: what TensorFlow raises then is no OSError."""
+    monkeypatch.chdir(tmp_path)
+
+    def full(folder):
+        raise tf.errors.UnknownError(None, None, "Could not initialize\nevents writer.")
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    message = r"error: output/run/tensorboard cannot be written \(Could not initialize events writer.\): disk full"
+    with pytest.raises(SystemExit, match=message):
+        train.main(argv(discs, "run", "--epochs", "1"))
+
+
+def test_the_head_of_an_earlier_run_is_removed(discs, tmp_path, monkeypatch):
+    """A name that is trained anew without a head has none."""
+    monkeypatch.chdir(tmp_path)
+    old = tmp_path / "checkpoint_best/run/training.keras"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"of an earlier run")
+    train.main(argv(discs, "run", "--epochs", "1"))
+    assert (old.parent / "model.keras").is_file() and not old.exists()
 
 
 @pytest.mark.parametrize("name", ["isic18_adstnet", "busi_adstnet", "kvasir_adstnet", "isbi16_jaal_net"])

@@ -90,7 +90,7 @@ def test_the_run_to_begin_with_is_kept(tmp_path):
         ({"scheduler": "poly"}, ["scheduler: poly has no counterpart", "cosine_restart"]),
         ({"model": "unet++"}, ["model: unet++ has no counterpart", "unet-residual"]),
         ({"amp": "yes please"}, ["amp: yes please has no counterpart; there are: true, false"]),
-        ({"lr": "small"}, ["lr: small has no counterpart; expected a number"]),
+        ({"lr": "small"}, ["exp_1.yaml: lr: small has no counterpart; expected a number"]),
         ({"load": "MODEL.pth"}, ["load: MODEL.pth has no counterpart", "model.py import"]),
         ({"val": 0}, ["validation_fraction is 0"]),
         (
