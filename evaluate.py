@@ -7,6 +7,7 @@
     python evaluate.py --run attributes_cpu --split test --threshold challenge      # of attributes: best for their sum
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
     python evaluate.py --run isic18_adstnet --split test --part head        # the map of AdSTNet's head, for once
+    python evaluate.py --run FILE.onnx --split test      # an export (export.py), named RUN_onnx, by its own runtime
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
     python evaluate.py --compare unet as_net unet+as_net # a comparison of scored runs, with paired intervals
     python evaluate.py --compare as_net/test as_net/test_no_tta # or of a run's evaluations
@@ -76,7 +77,7 @@ from datasets.preparation.source_masks import source_masks
 from evaluation import compare, evaluations, mask_files, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference import arguments
-from inference.predictor import check_fit
+from inference.predictor import check_fit, load_network
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
@@ -88,7 +89,7 @@ from utils.files import locked
 def load(folder, part):
     """The network of a run: "backbone" is what it deploys, "head" the binary map of the head it was trained with."""
     if part == "backbone":
-        return model.load(runs.network_file(folder))
+        return load_network(runs.network_file(folder))
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
     of_this_training = (
         network is not None and network.name == runs.settings(folder).model
@@ -135,7 +136,7 @@ def evaluate(
     first = settings[0]
     images = open_split(first.data, split)
     chosen = chosen_thresholds(folders, first, images, threshold)
-    weights = [runs.weights_of(folder) for folder in folders]
+    weights = [runs.weights_of(folder) for folder in folders if folder.is_dir()]  # in a file alone nothing is noted
     networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
     for network, _ in networks:
         check_fit(network, images, first.data)
@@ -155,7 +156,7 @@ def evaluate(
         return None
 
     # 3. scores
-    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"  # in a file alone nothing is noted
+    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"
     if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
         print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
         of_the_run = False
