@@ -69,6 +69,9 @@ class Deployed:
             )
         self.normalize = normalize
         self.network = keras.models.clone_model(folded(network), clone_function=_simpler)
+        groups = (self.network.trainable_variables, self.network.non_trainable_variables)
+        # they become constants of the graph: LiteRT's converter leaves variables without their values
+        self.weights = [[keras.ops.convert_to_numpy(variable) for variable in group] for group in groups]
         signature = [tf.TensorSpec(shape, tf.uint8, name=name) for name, shape in self.inputs.items()]
         self.function = tf.function(self._call, input_signature=signature, autograph=False)
 
@@ -77,7 +80,9 @@ class Deployed:
             pixels = normalization.normalize(image, self.normalize)
         else:
             pixels = normalization.with_edges(tf.cast(image, tf.float32), edges)
-        return {OUTPUT: tf.sigmoid(self.network(pixels, training=False))}
+        weights = [[tf.constant(value) for value in group] for group in self.weights]
+        logits, _ = self.network.stateless_call(*weights, pixels, training=False)
+        return {OUTPUT: tf.sigmoid(logits)}
 
     def feeds(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What the function takes, {name: array}, for images, uint8 (B, H, W, 3)."""
@@ -179,7 +184,6 @@ def read_openvino(path: Path) -> Compute:
 def write_saved_model(deployed: Deployed, folder: Path, name: str) -> Path:
     """folder/name/, a SavedModel with the signature serving_default."""
     module = tf.Module()
-    module.network = deployed.network  # it holds the weights
     module.predict = deployed.function
     tf.saved_model.save(module, folder / name, signatures=deployed.function)
     return folder / name
@@ -202,7 +206,7 @@ def read_saved_model(path: Path) -> Compute:
 
 def write_litert(deployed: Deployed, folder: Path, name: str) -> Path:
     """folder/name.tflite, float32."""
-    saved = write_saved_model(deployed, folder, f"{name}.saved")  # of which the converter takes the weights
+    saved = write_saved_model(deployed, folder, f"{name}.saved")
     path = folder / f"{name}.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
     shutil.rmtree(saved)
