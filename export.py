@@ -93,7 +93,9 @@ def export(
     form = conversion.FORMATS[to]
     with replacing_all(out) as folder:
         made = form.write(compared.deployed, folder, out.stem)
-        noted["check"] = compared.with_keras(form.read(made), form.suffix)
+        with errors.unreadable(made, "the converter fails for this network; choose another format: --to"):
+            compute = form.read(made)
+        noted["check"] = compared.with_keras(compute, form.suffix)
         if int8:
             noted["int8"] = compared.quantized(made, noted)
         form.annotate(made, noted)

@@ -135,6 +135,16 @@ def test_what_differs_is_not_written(monkeypatch, tmp_path):
         assert "nothing was written" in str(stopped.value) and not list(tmp_path.iterdir())
 
 
+def test_what_its_runtime_refuses_is_not_written(monkeypatch, tmp_path):
+    def refuse(path):
+        raise RuntimeError("Incompatible dimensions")
+
+    monkeypatch.setitem(conversion.FORMATS, "onnx", conversion.FORMATS["onnx"]._replace(read=refuse))
+    with pytest.raises(UserError, match=r"Incompatible dimensions.*choose another format: --to"):
+        export.export("tiny", out=tmp_path / "other.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_int8_is_written_where_it_is_worth_it(monkeypatch, tmp_path):
     out = tmp_path / "small.onnx"
     monkeypatch.setattr(export, "INT8_SPEED", 1e9)
