@@ -7,6 +7,7 @@
     python evaluate.py --run attributes_cpu --split test --threshold challenge      # of attributes: best for their sum
     python evaluate.py --run isic18_cpu --data dataset_ph2 --split test     # on another prepared folder
     python evaluate.py --run isic18_adstnet --split test --part head        # the map of AdSTNet's head, for once
+    python evaluate.py --run FILE.onnx --split test      # an export (export.py), named RUN_onnx, by its own runtime
     python evaluate.py --runs unet,as_net --split test   # an ensemble: the mean of their probabilities
     python evaluate.py --compare unet as_net unet+as_net # a comparison of scored runs, with paired intervals
     python evaluate.py --compare as_net/test as_net/test_no_tta # or of a run's evaluations

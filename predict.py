@@ -4,6 +4,7 @@
     python predict.py folder/ 'more/*.png' --out masks --overlays
     python predict.py folder/ --probabilities --threshold best      # also <name>_probability.png, 0 to 255
     python predict.py photo.jpg --run handed/on/model.keras         # or its folder, or checkpoint_best/RUN
+    python predict.py photo.jpg --run FILE.onnx     # an export (export.py): without TensorFlow, there in a second
 
 Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--out` (default: predictions/RUN_images/)
 
@@ -27,7 +28,7 @@ number of images.
 As a library:
 
     from predict import load_predictor
-    predictor = load_predictor("isic18_cpu")        # or a model.keras; None is the newest run
+    predictor = load_predictor("isic18_cpu")        # or a model.keras, an .onnx; None is the newest run
     masks, probabilities = predictor(image)         # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
     masks, probabilities = predictor("photo.jpg")   # or a path, or a list of either, for a list of results
     predictor.classes, predictor.thresholds, predictor.size, predictor.settings

@@ -8,8 +8,9 @@ README.md        the model card (evaluation/model_card.py)
 model.keras also holds the settings and the facts but the scores inside, as the comment of the zip file that it is
 (`seal`), so that handed on alone it still says how to use it.
 
-A run is given as its name, the path of its folder, or the path of a `.keras` file. `find` makes a path of it: the
-folder or, where the file stands alone, the file; `settings`, `facts` and `network_file` take either.
+A run is given as its name, the path of its folder, or the path of a `.keras` file or of an export, an `.onnx` file
+(export.py), which holds the same inside. `find` makes a path of it: the folder or, where the file stands alone, the
+file; `settings`, `facts` and `network_file` take either.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+from compute import onnx_file
 from utils import errors
 from utils.errors import UserError
 from utils.files import read_json, replacing, require_file_names, write_comment
@@ -34,25 +36,26 @@ ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not 
 KINDS = {  # of the facts
     "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
     "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
-    "other_thresholds": dict, "members": list,
+    "other_thresholds": dict, "members": list, "exports": dict,
 }  # fmt: skip
 
+FILES = (".keras", onnx_file.SUFFIX)  # of a network that is handed on alone
 WIDTH = 150  # letters in a line of a figure's title
 
 # === Where it is ===
 
 
 def find(run: str | Path | None = None) -> Path:
-    """The folder of a run or, of one that is handed on as a file alone, its `.keras` file.
+    """The folder of a run or, of one that is handed on as a file alone, this file.
 
-    run: name of a folder in checkpoint_best/, path of a folder, or of a `.keras` file; None is the newest in
+    run: name of a folder in checkpoint_best/, path of a folder, or of a `.keras` or `.onnx` file; None is the newest in
     checkpoint_best/. FileNotFoundError: there is none such; the message lists the runs that there are.
     """
     if run is not None:
         path = Path(run)
         if (path / "model.keras").is_file():
             return path
-        if path.suffix == ".keras" and not path.is_file():
+        if path.suffix in FILES and not path.is_file():
             raise FileNotFoundError(f"no saved network at {path}")
         if path.is_file():
             return path.parent if _is_of_folder(path) else path
@@ -73,8 +76,10 @@ def name_of(run: str | Path) -> str:
     The run need not be in checkpoint_best/: ensembles and the mask files of other tools are only there.
     """
     path = Path(os.path.abspath(run))
-    if path.is_dir() or path.suffix != ".keras":
+    if path.is_dir() or path.suffix not in FILES:
         return path.name
+    if onnx_file.is_export(path):
+        return f"{path.stem}_onnx"  # its scores and masks do not take the place of the run's own
     return path.parent.name if _is_of_folder(path) else path.stem
 
 
@@ -84,7 +89,7 @@ def _is_of_folder(file):
 
 
 def network_file(run: Path) -> Path:
-    """The `.keras` file of a run, from what `find` returns."""
+    """The `.keras` or `.onnx` file of a run, from what `find` returns."""
     return run / "model.keras" if run.is_dir() else run
 
 
@@ -92,7 +97,7 @@ def network_file(run: Path) -> Path:
 
 
 def settings(run: str | Path) -> config.Settings:
-    """The Settings of a run, from its folder or a `.keras` file: those sealed in it, or else those that lie beside it.
+    """The Settings of a run, from its folder or file: those sealed in it, or else those that lie beside it.
 
     FileNotFoundError: no settings.yaml. UserError: it, or what is sealed in the file, was damaged or edited.
     """
@@ -111,7 +116,7 @@ def settings(run: str | Path) -> config.Settings:
 
 
 def facts(run: str | Path) -> dict[str, Any]:
-    """The facts of a run, a dictionary, from its folder or a `.keras` file; empty where none were noted.
+    """The facts of a run, a dictionary, from its folder or file; empty where none were noted.
 
     UserError: they were damaged or edited.
     """
@@ -172,7 +177,12 @@ def weights_of(run: Path) -> list[tuple[str, int]]:
 
 
 def _sealed(file):
-    """What is sealed in a `.keras` file, a dictionary; empty where nothing is."""
+    """What is sealed in a `.keras` file or an export, a dictionary; empty where nothing is."""
+    if onnx_file.is_export(file):
+        content = onnx_file.metadata(file)
+        if not isinstance(content.get("settings"), dict):
+            raise UserError(f"{file}: its metadata were edited; {onnx_file.REMEDY}")
+        return content
     if not zipfile.is_zipfile(file):
         raise UserError(f"{file} is cut off or no saved network; copy the file again")
     with errors.unreadable(file, "copy the file again"), zipfile.ZipFile(file) as archive:

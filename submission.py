@@ -2,6 +2,7 @@
 
     python submission.py --run attributes_cpu                        # the test images of the run's data
     python submission.py --run isic18_cpu --split val --tta --threshold 0.5
+    python submission.py --run FILE.onnx --data dataset_isic18      # by an export (export.py)
     python submission.py --check theirs.zip --data dataset_isic18    # an archive of any tool, against prepared data
     python submission.py --check theirs.zip --images ISIC2018_Task1-2_Test_Input.zip --task 2    # or against the images
 

@@ -20,7 +20,7 @@ from datasets.preparation.source_masks import source_masks
 from datasets.split import Split, subset
 from evaluation import evaluations, model_card, score_split, write_results
 from imaging import mask_files as mask_images
-from inference.predictor import check_fit
+from inference.predictor import check_fit, load_network
 from utils.errors import UserError
 from utils.files import locked
 
@@ -30,7 +30,7 @@ from utils.files import locked
 def load(folder, part):
     """The network of a run: "backbone" is what it deploys, "head" the binary map of the head it was trained with."""
     if part == "backbone":
-        return model.load(runs.network_file(folder))
+        return load_network(runs.network_file(folder))
     network = model.load(folder / "training.keras") if (folder / "training.keras").is_file() else None
     earlier = network is not None and network.name != runs.settings(folder).model  # left by another training
     if network is None or earlier or not isinstance(network.output, dict):
@@ -75,7 +75,7 @@ def evaluate(
     first = settings[0]
     images = open_split(first.data, split)
     chosen = chosen_thresholds(folders, first, images, threshold)
-    weights = [runs.weights_of(folder) for folder in folders]
+    weights = [runs.weights_of(folder) for folder in folders if folder.is_dir()]  # in a file alone nothing is noted
     options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
     out_of_fold = is_out_of_fold(folders, first, split)
     if out_of_fold:
@@ -100,7 +100,7 @@ def evaluate(
         return None
 
     # 3. scores
-    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"  # in a file alone nothing is noted
+    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"
     if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
         print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
         of_the_run = False

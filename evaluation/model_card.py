@@ -43,6 +43,8 @@ def text(folder: Path) -> str:
         usage(name, settings, facts, data),
         scores(name, facts),
     ]
+    if found := facts.get("exports"):
+        parts.append(exports(found))
     parts += [data_part(data, facts), training(settings, facts), limits(facts, data)]
     if versions := facts.get("versions"):
         parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
@@ -111,6 +113,24 @@ def scores(name, facts):
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
     return "\n".join([*lines, *results_table(results), "", f"Full reports: `output/{name}/report.html`."])
+
+
+def exports(found):
+    """What export.py compared, a row a file."""
+    lines = [
+        "## Exports",
+        "",
+        "| file | largest difference of a probability | mean Jaccard: run, file |",
+        "|---|---|---|",
+    ]
+    for name, each in found.items():
+        check = each["check"]
+        cells = [f"`{name}`", f"{check['largest_difference']:.1e}"]
+        cells.append(f"{check['jaccard_keras']:.4f}, {check['jaccard_export']:.4f}")
+        if int8 := each.get("int8"):
+            cells[2] += f"; int8 {int8['jaccard_int8']:.4f}, {int8['speed']:.2f} times as fast ({int8['runtime']})"
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "On the validation images, at the network's size."])
 
 
 def results_table(results):

@@ -15,14 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 import metrics
-import pipeline
 import runs
 from evaluation import surface_distances
 from evaluation.score_histogram import ScoreHistogram
 from evaluation.summary import STEPS
-from imaging import mask_files
-from inference import postprocess
-from inference import probabilities as inference_probabilities
+from imaging import hair_removal, mask_files
+from inference import exported, postprocess
 from utils.threads import in_order
 
 
@@ -111,14 +109,34 @@ def probabilities(networks, split, options):
     networks: [(network, its Settings), …], whose probabilities are averaged. split: datasets.arrays.Split.
     """
     images_only = dataclasses.replace(split, masks=None)
-    make = inference_probabilities.bare_and_augmented if options.tta else inference_probabilities.probability_function
-    functions = [make(network, number_format=settings.precision) for network, settings in networks]
-    batches = [pipeline.evaluation(images_only, s, options.batch_size).as_numpy_iterator() for _, s in networks]
-    for images in zip(*batches, strict=True):
-        maps = [function(batch) for function, batch in zip(functions, images, strict=True)]
-        if not options.tta:
-            maps = [[each] for each in maps]
+    batches = [_maps(network, settings, images_only, options) for network, settings in networks]
+    for maps in zip(*batches, strict=True):
         yield from zip(*(sum(each) / len(maps) for each in zip(*maps, strict=True)), strict=True)
+
+
+def _maps(network, settings, split, options):
+    """Yields, batch by batch, [bare] or with tta [bare, augmented] of one network, float32 (B, h, w, classes) each."""
+    if isinstance(network, exported.Exported):
+        source: Any = exported
+        images = _pixels(split, settings, options.batch_size)
+        more = {}
+    else:
+        import pipeline  # both need TensorFlow, which an export does without
+        from inference import probabilities as source
+
+        images = pipeline.evaluation(split, settings, options.batch_size).as_numpy_iterator()
+        more = {"number_format": settings.precision}
+    make = source.bare_and_augmented if options.tta else source.probability_function
+    function = make(network, **more)
+    for batch in images:
+        yield function(batch) if options.tta else [function(batch)]
+
+
+def _pixels(split, settings, batch_size):
+    """Yields the images of a split in batches, uint8 (B, h, w, 3), without hairs where `remove_hair` says so."""
+    for start in range(0, len(split.ids), batch_size):
+        images = np.asarray(split.images[start : start + batch_size])
+        yield np.stack([hair_removal.remove(image) for image in images]) if settings.remove_hair else images
 
 
 def variants(maps: list[np.ndarray], options: Options) -> dict[str, np.ndarray]:

@@ -38,7 +38,11 @@ def minmax(images):
 
 def minmax_edges(images):
     """`minmax`, and the image's Canny edges as a fourth channel of {0, 1}, of JAAL-Net: (B, H, W, 4)."""
-    edges = per_image(edge_map, tf.cast(tf.round(images), tf.uint8), 1)  # (B, H, W, 1)
+    return with_edges(images, per_image(edge_map, tf.cast(tf.round(images), tf.uint8), 1))
+
+
+def with_edges(images, edges):
+    """`minmax` and edge maps, {0, 1} (B, H, W, 1), that were found before: (B, H, W, 4)."""
     return tf.concat([minmax(images), tf.cast(edges, tf.float32)], axis=-1)
 
 

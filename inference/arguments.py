@@ -18,7 +18,7 @@ def threshold(text: str) -> float | str:
 def add_run(parser, required: bool = False) -> None:
     """Add --run to a parser or a group of one."""
     default = "" if required else " (default: the newest)"
-    text = f"name of a folder in checkpoint_best/, path of a run's folder or of its .keras file{default}"
+    text = f"name of a folder in checkpoint_best/, path of a run's folder, its .keras file or an export{default}"
     parser.add_argument("--run", required=required, help=text)
 
 

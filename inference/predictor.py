@@ -1,30 +1,35 @@
 """A trained run as a function of images of any size.
 
-predictor = load_predictor("isic18_cpu")            # or the path of its folder, or of a model.keras
+predictor = load_predictor("isic18_cpu")            # or the path of its folder, of a model.keras, or of an export
 masks, probabilities = predictor(image)             # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
 masks, probabilities = predictor("photo.jpg")       # or the path of an image file
 for masks, probabilities in predictor(["a.jpg", "b.jpg"]): ...
 predictor.classes, predictor.thresholds, predictor.size, predictor.settings
+
+TensorFlow and Keras are imported for a `.keras` file alone: an export (export.py) is used without them.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import cv2
-import keras
 import numpy as np
 
 import config
-import model
 import runs
+from compute import onnx_file
 from datasets.isic2018 import CLASSES
 from datasets.split import Split
 from imaging import files, hair_removal, normalization
-from inference import postprocess
-from inference.probabilities import probability_function
+from inference import exported, postprocess
 from utils.errors import UserError
+
+if TYPE_CHECKING:  # what needs TensorFlow
+    import keras
 
 Image = np.ndarray | str | Path  # uint8 (H, W, 3) RGB, or the path of an image file
 Prediction = tuple[np.ndarray, np.ndarray]  # masks, bool, and probabilities, float32, both (H, W, classes)
@@ -35,7 +40,7 @@ def load_predictor(
     threshold: float | str | None = None,
     tta: bool | None = None,
     clean: bool | None = None,
-) -> "Predictor":
+) -> Predictor:
     """A trained run as a function of images, see Predictor."""
     return Predictor(run, threshold, tta, clean)
 
@@ -44,8 +49,8 @@ class Predictor:
     """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
     Args:
-        run: name of a run in checkpoint_best/, None for the newest; or the path of its folder; or of its `.keras` file,
-            which has all it takes inside and may stand alone.
+        run: name of a run in checkpoint_best/, None for the newest; or the path of its folder; or of its `.keras` file
+            or export (`.onnx`), which have all it takes inside and may stand alone.
         threshold: probability from which a pixel counts, 0 to 1; "best" or "challenge" as evaluate.py found on the
             validation images; None for the run's own.
         tta: test-time augmentation; clean: keep each mask's largest connected component. None for the run's own.
@@ -61,7 +66,7 @@ class Predictor:
 
     name: str
     file: Path
-    network: keras.Model
+    network: keras.Model | exported.Exported
     settings: config.Settings
     size: tuple[int, int]
     classes: list[str]
@@ -77,7 +82,7 @@ class Predictor:
         path = runs.find(run)
         self.name = runs.name_of(path)
         self.file = runs.network_file(path)
-        self.network = model.load(self.file)
+        self.network = load_network(self.file)
         self.settings = runs.settings(path)
         if tta is not None:
             self.settings = dataclasses.replace(self.settings, tta=tta)
@@ -91,7 +96,16 @@ class Predictor:
             raise UserError(f"{path}: the network gives {count} masks, its classes are {', '.join(self.classes)}")
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(path, self.classes, wanted, self.settings.tta, self.settings.clean)
-        self._compute = probability_function(self.network, self.settings.tta, self.settings.precision)
+        self._compute = self._function()
+
+    def _function(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function from images, uint8 (B, h, w, 3), to probabilities, float32 (B, h, w, classes)."""
+        if isinstance(self.network, exported.Exported):
+            return exported.probability_function(self.network, self.settings.tta)
+        from inference.probabilities import probability_function
+
+        of_pixels = probability_function(self.network, self.settings.tta, self.settings.precision)
+        return lambda images: of_pixels(self.pixels(images))
 
     # === Step by step, for callers that work in batches ===
 
@@ -112,12 +126,17 @@ class Predictor:
         return hair_removal.remove(image) if self.settings.remove_hair else image
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (B, h, w, 3), as `fit` gives them → what the network takes, float32 (B, h, w, channels)."""
+        """uint8 (B, h, w, 3), as `fit` gives them → what the network takes, float32 (B, h, w, channels).
+
+        UserError: the network is an export, which takes the images as they are.
+        """
+        if isinstance(self.network, exported.Exported):
+            raise UserError(f"{self.file} is an export, whose layers cannot be looked into: name the run itself")
         return np.asarray(normalization.normalize(images, self.settings.normalize))
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8 (B, h, w, 3), as `fit` gives them → float32 (B, h, w, classes), 0 to 1."""
-        return self._compute(self.pixels(images))
+        return self._compute(images)
 
     def enlarge(self, probabilities: np.ndarray, size: tuple[int, int]) -> Prediction:
         """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes)."""
@@ -174,7 +193,16 @@ def usual_classes(count: int) -> list[str]:
     return [f"class{k}" for k in range(count)]
 
 
-def check_fit(network: keras.Model, split: Split, root: str | Path) -> None:
+def load_network(file: str | Path) -> keras.Model | exported.Exported:
+    """The network in a `.keras` file or an export. FileNotFoundError, UserError: there is none, or it is damaged."""
+    if onnx_file.is_export(file):
+        return exported.Exported(file)
+    import model  # needs TensorFlow
+
+    return model.load(file)
+
+
+def check_fit(network: keras.Model | exported.Exported, split: Split, root: str | Path) -> None:
     """UserError where the network and the prepared arrays differ in size or number of classes."""
     height, width = network.input_shape[1:3]
     found = split.images.shape[1:3]

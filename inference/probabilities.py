@@ -16,14 +16,14 @@ def probability_function(network, tta=False, number_format="float32"):
     tta: test-time augmentation, the mean over the image mirrored along either axis and, where it is square, over the
     transposed ones too. number_format: of the products, as the setting `precision` of the run.
     """
-    network = folded(network)
+    network = _stopping(folded(network))
     outputs = _augmented(network)[1] if tta else keras.ops.sigmoid(network.output)
     return _computed(network, outputs, number_format)
 
 
 def bare_and_augmented(network, number_format="float32"):
     """As `probability_function`, for two arrays by one pass: without and with test-time augmentation."""
-    network = folded(network)
+    network = _stopping(folded(network))
     return _computed(network, _augmented(network), number_format)
 
 
@@ -56,7 +56,12 @@ def folded(network):
     made = keras.models.clone_model(network, clone_function=other, call_function=call)
     for name, norm in norms.items():
         made.get_layer(name).set_weights(folded_weights(network.get_layer(name), norm))
-    return keras.Model(made.input, precision.StopBfloat16(name="float32")(made.output), name=network.name)
+    return made
+
+
+def _stopping(network):
+    """The same function, whose outputs stay float32 where the rewriting for bfloat16 is on."""
+    return keras.Model(network.input, precision.StopBfloat16(name="float32")(network.output), name=network.name)
 
 
 def foldable(network):

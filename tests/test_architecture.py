@@ -22,7 +22,7 @@ ALLOWED = {  # part of the house: what of ours it may import beside itself; step
     "config": ("utils", "compute", "metrics", "loss", "imaging"),
     "datasets": ("utils", "imaging"),
     "model": ("utils", "compute", "models", "config"),
-    "runs": ("utils", "metrics", "loss", "models", "config"),
+    "runs": ("utils", "compute", "metrics", "loss", "models", "config"),
     "pipeline": LOWER,
     "inference": (*LOWER, "pipeline"),
     "figures": LOWER,
