@@ -22,6 +22,8 @@ products, calibrated on training images; it is written only where the mean Jacca
 takes at most 1/1.3 of the time that the ONNX file takes here. The exporters are in requirements-export.txt.
 """
 
+from __future__ import annotations  # keras.Model is not loaded to be named
+
 import argparse
 import contextlib
 import dataclasses
@@ -33,8 +35,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -45,17 +45,23 @@ import runs
 from compute import onnx_file
 from datasets.arrays import open_split
 from datasets.split import Split
-from evaluation import model_card
 from imaging import hair_removal, normalization
-from inference import arguments, conversion
+from inference import arguments
 from inference.exported import IMAGE, Exported
 from inference.predictor import check_fit, usual_classes
-from inference.probabilities import probability_function
-from training.checkpoints import fingerprint
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import locked, temporary_beside
+from utils.lazy import keys, lazily
+from utils.startup import start_tensorflow
+
+with lazily():  # after the command line has been read
+    import keras
+
+    from evaluation import model_card
+    from inference import conversion, probabilities
+    from training import checkpoints
 
 DIFFERENCE = 1e-4  # of a probability, at most
 JACCARD = 0.001  # of the mean Jaccard on the validation images, at most
@@ -165,7 +171,7 @@ def metadata(run: Path, network: keras.Model, splits: dict[str, Split]) -> dict[
             "tta": "mean over mirrored and, where square, transposed copies" if settings.tta else "none",
             "remove_hair": settings.remove_hair,
         },
-        "data": {**facts.get("data", {}), "fingerprint": fingerprint(splits)},
+        "data": {**facts.get("data", {}), "fingerprint": checkpoints.fingerprint(splits)},
         "versions": {**facts.get("versions", {}), "toolkit": VERSION},
         "licence": LICENCE,
         "notice": NOTICE,
@@ -199,7 +205,7 @@ class Comparison:
 
     def with_keras(self, compute: Compute, suffix: str) -> dict[str, Any]:
         """Largest difference and mean Jaccard on the validation images. UserError: they differ too much."""
-        of_keras = probability_function(self.network)
+        of_keras = probabilities.probability_function(self.network)
 
         def reference(feeds):
             return of_keras(np.asarray(normalization.normalize(feeds[IMAGE], self.normalize)))
@@ -282,7 +288,7 @@ def single_seconds(functions: dict[str, Compute], feeds: dict[str, np.ndarray]) 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="A trained run as one file for other runtimes.")
     arguments.add_run(parser)
-    formats = tuple(conversion.FORMATS)
+    formats = keys("inference.conversion", "FORMATS")
     parser.add_argument("--to", choices=formats, default="onnx", help="format (default: onnx, which predict.py reads)")
     parser.add_argument("--int8", action="store_true", help="quantized, if that keeps the score and is faster")
     parser.add_argument("--out", type=Path, help="file to write (default: output/RUN/RUN.onnx)")
@@ -293,6 +299,7 @@ def parser() -> argparse.ArgumentParser:
 @errors.in_one_line("interrupted; nothing was written")
 def main(argv: list[str] | None = None) -> None:
     given = parser().parse_args(snake_case(argv))
+    start_tensorflow()
     out = export(given.run, given.to, given.int8, given.out, given.data)
     size = sum(each.stat().st_size for each in ([out] if out.is_file() else out.rglob("*")) if each.is_file())
     print(f"{out}: {size / 1e6:.1f} MB, compared with Keras on the validation images")

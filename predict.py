@@ -38,13 +38,11 @@ import argparse
 import contextlib
 import itertools
 import math
-import os
 import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from tqdm import tqdm
 

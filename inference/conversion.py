@@ -237,7 +237,7 @@ class Format(NamedTuple):
     read: Callable[[Path], Compute]
 
 
-FORMATS = {
+FORMATS: dict[str, Format] = {
     "onnx": Format(".onnx", write_onnx, annotate_onnx, read_onnx),
     "openvino": Format(".xml", write_openvino, annotate_openvino, read_openvino),
     "litert": Format(".tflite", write_litert, annotate_litert, read_litert),

@@ -26,6 +26,7 @@ from datasets.isic2018 import CLASSES
 from datasets.split import Split
 from imaging import files, hair_removal, normalization
 from inference import exported, postprocess
+from utils import startup
 from utils.errors import UserError
 
 if TYPE_CHECKING:  # what needs TensorFlow
@@ -197,6 +198,7 @@ def load_network(file: str | Path) -> keras.Model | exported.Exported:
     """The network in a `.keras` file or an export. FileNotFoundError, UserError: there is none, or it is damaged."""
     if onnx_file.is_export(file):
         return exported.Exported(file)
+    startup.start_tensorflow()
     import model  # needs TensorFlow
 
     return model.load(file)

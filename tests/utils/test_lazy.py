@@ -9,8 +9,8 @@ from utils.lazy import keys, lazily
 
 HEAVY = ("tensorflow.python", "keras.src", "jax", "pandas.core", "matplotlib.figure", "tensorflow_datasets", "sklearn")
 COMMANDS = (
-    *("dataset_isic18", "augmentation", "train", "evaluate", "visualize", "submission", "model", "config"),
-    *("datasets.__main__", "imaging.hair_removal", "evaluation.model_card"),
+    *("dataset_isic18", "augmentation", "train", "evaluate", "predict", "visualize", "submission", "export", "model"),
+    *("config", "datasets.__main__", "imaging.hair_removal", "evaluation.model_card"),
 )
 HELP = """
 import contextlib, importlib, sys
