@@ -4,8 +4,8 @@
         import keras                      # loaded when something in it is first asked for
         from training import checkpoints  # modules alone: `from module import name` asks at once
 
-Scripts import so what needs TensorFlow, Keras, pandas or matplotlib, and read their command line before. The first use
-must not be in a thread.
+Scripts import so what needs TensorFlow, Keras, pandas or matplotlib, and read their command line before. A module that
+is not installed is an error at its first use: predict.py does without TensorFlow. The first use must be in no thread.
 """
 
 import ast
@@ -13,8 +13,10 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 
 class _Module(ModuleType):
@@ -45,10 +47,21 @@ class _Loader:
         module.__class__ = _Module
 
 
+class _Missing:
+    """The loader of a module that there is not."""
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__)
+
+
 class _Finder:
     """Finds modules as Python does, while it is switched on with a _Loader."""
 
     on = False
+    missing: ClassVar[list[str]] = []  # names that were not found
 
     @classmethod
     @contextlib.contextmanager
@@ -65,10 +78,20 @@ class _Finder:
         if not cls.on:
             return None
         with cls.switched(False):
-            spec = importlib.util.find_spec(name)
-        if spec is not None:
-            spec.loader = _Loader(spec.loader)
+            spec = _spec(name)
+        if spec is None:
+            cls.missing.append(name)
+            spec = ModuleSpec(name, _Missing())
+        spec.loader = _Loader(spec.loader)
         return spec
+
+
+def _spec(name):
+    """How a module is loaded; None where there is none."""
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
 
 
 @contextlib.contextmanager
@@ -80,6 +103,8 @@ def lazily() -> Iterator[None]:
             yield
     finally:
         sys.meta_path.remove(_Finder)
+        while _Finder.missing:  # other libraries ask whether it is there
+            sys.modules.pop(_Finder.missing.pop(), None)
 
 
 def keys(module: str, table: str) -> list[str]:

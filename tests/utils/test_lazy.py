@@ -1,5 +1,6 @@
 """utils/lazy.py: modules that are loaded when they are used, and what the commands load for their help."""
 
+import importlib
 import subprocess
 import sys
 
@@ -40,8 +41,16 @@ def test_a_name_that_is_not_there_is_an_error_as_ever():
         import colorsys
     with pytest.raises(AttributeError, match="colorsys"):
         _ = colorsys.nothing
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"), lazily():
-        import no_such_module  # noqa: F401
+
+
+def test_a_module_that_is_not_installed_is_an_error_when_it_is_used():
+    with lazily():
+        import no_such_module
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_module'"):
+            _ = no_such_module.name
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_module'"):
+        importlib.import_module("no_such_module")
 
 
 def test_a_module_that_could_not_be_loaded_is_tried_again(tmp_path, monkeypatch):
