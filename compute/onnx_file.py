@@ -57,6 +57,14 @@ def open_session(path: str | Path) -> Session:
     return _opened(path.resolve(), path, status.st_mtime_ns, status.st_size)
 
 
+def quiet_session(onnxruntime, path: Path):
+    """ONNX Runtime's session of a file, without warnings: what is wrong is raised. onnxruntime: the module."""
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 @functools.lru_cache(maxsize=4)  # settings, facts and network are asked for one after the other
 def _opened(path, shown, modified, size):
     """The session of a file that was modified then and is of this size; `shown` is its path in messages."""
@@ -66,9 +74,7 @@ def _opened(path, shown, modified, size):
         raise UserError(f"{shown} needs ONNX Runtime: pip install -r requirements-predict.txt") from None
 
     with errors.unreadable(shown, REMEDY):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what is wrong is raised, and shown in one line
-        opened = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        opened = quiet_session(onnxruntime, path)
         noted = opened.get_modelmeta().custom_metadata_map.get(KEY)
         found = None if noted is None else json.loads(noted)
     _check(found, shown)

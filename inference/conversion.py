@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from compute.onnx_file import KEY
+from compute.onnx_file import KEY, quiet_session
 from imaging import normalization
 from inference.exported import EDGES, IMAGE
 from inference.probabilities import folded
@@ -137,7 +137,7 @@ def annotate_onnx(path: Path, noted: dict) -> None:
 
 def read_onnx(path: Path) -> Compute:
     """In ONNX Runtime, in float32."""
-    session = needed("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = quiet_session(needed("onnxruntime"), path)
     return lambda feeds: session.run([OUTPUT], feeds)[0]
 
 
