@@ -34,7 +34,7 @@ lint: setup      ## ruff, codespell and mypy
 	$(BIN)/codespell
 	$(BIN)/python -m mypy
 
-test: lint       ## ruff, codespell and mypy, then every test, 6 minutes on two cores
+test: lint       ## ruff, codespell and mypy, then every test, 10 minutes on two cores
 	$(BIN)/python $(PYTEST)
 
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
