@@ -3,11 +3,12 @@
     python benchmarks/export.py [--seconds 5] [--networks unet16,as_net]    # random weights: speed and memory
     python benchmarks/export.py --runs isic18_cpu                           # a trained run: agreement and Jaccard, too
 
-Speed is that of probabilities for uint8 images, one at a time and in batches of 16, in Keras (bfloat16), ONNX Runtime
-(float32), OpenVINO (bfloat16, and int8 calibrated on phantoms, or for a run on its training images). Memory is the peak
-of the process. Agreement is the mean Jaccard between the masks of a file and of Keras in float32 on 100 phantoms of 96
-to 512 pixels (goal 0.999); of a run also the mean Jaccard on its validation images. Goals of unet16, images/s: bfloat16
-180 single; int8 300 single, 360 in batches.
+Speed is that of probabilities for uint8 images, one at a time and in batches of 16, in Keras (float32 and bfloat16),
+ONNX Runtime (float32), OpenVINO (bfloat16, and int8 calibrated on phantoms, or for a run on its training images).
+Memory is the peak of the process. Agreement is the mean Jaccard between the masks of a row and of Keras in float32 on
+100 phantoms of 96 to 512 pixels (goal 0.999; Keras's own bfloat16 stands beside it, as what the format alone does);
+of a run also the mean Jaccard on its validation images. Goals of unet16, images/s: bfloat16 180 single; int8 300
+single, 360 in batches.
 """
 
 import argparse
@@ -28,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 NETWORKS = ("unet16", "as_net", "attributes_convnext_unet", "efficientnet_unet")
 SIZE = 128
 SIDES = (96, 128, 200, 333, 512)  # pixels, of the phantoms
-LINE = "{:26}{:24}{:>9}{:>9}{:>10}{:>12}{:>10}"
+LINE = "{:26}{:30}{:>9}{:>9}{:>10}{:>12}{:>10}"
 
 
 def measured(file, seconds):
@@ -40,7 +41,7 @@ def measured(file, seconds):
     images = np.random.default_rng(0).integers(0, 256, (16, *predictor.size, 3), np.uint8)
     rates = {name: rate(predictor, batch, seconds) for name, batch in (("single", images[:1]), ("batch", images))}
     runtime = getattr(predictor.network, "runtime", "Keras")
-    return {"runtime": f"{runtime} {predictor.settings.precision}", **rates, "memory": peak_memory() / 1e6}
+    return {"runtime": runtime, **rates, "memory": peak_memory() / 1e6}
 
 
 def rate(predictor, images, seconds):
@@ -76,18 +77,18 @@ def agreement(reference, file):
 def written(network, settings, folder, calibration):
     """{what: file} of a network: Keras's, and the exports."""
     import config
-    import runs
     from compute import onnx_file
     from inference import conversion
 
-    run = folder / "run"
-    run.mkdir()
-    network.save(run / "model.keras")
-    config.save(settings, run / "settings.yaml")
+    files = {}
+    for precision in ("float32", "bfloat16"):
+        run = folder / f"keras_{precision}"
+        run.mkdir()
+        network.save(run / "model.keras")
+        config.save(dataclasses.replace(settings, precision=precision), run / "settings.yaml")
+        files[f"Keras {precision}"] = run / "model.keras"
     made = conversion.Deployed(network, settings.normalize)
     plain = conversion.write_onnx(made, folder, "float32")
-    noted = {"format": onnx_file.FORMAT, **runs.facts(run)}
-    files = {"Keras": run / "model.keras"}
     int8 = folder / "int8.onnx"
     conversion.quantize(plain, int8, [made.feeds(image[None]) for image in calibration])
     bfloat16 = folder / "bfloat16.onnx"
@@ -98,7 +99,7 @@ def written(network, settings, folder, calibration):
         ("ONNX int8", "bfloat16", int8),
     ):
         own = dataclasses.asdict(dataclasses.replace(settings, precision=precision))
-        conversion.annotate_onnx(file, noted | {"settings": own, "int8": name.endswith("int8")})
+        conversion.annotate_onnx(file, {"format": onnx_file.FORMAT, "settings": own, "int8": file == int8})
         files[name] = file
     return files
 
@@ -113,14 +114,14 @@ def show(name, network, settings, splits, seconds):
     numbers = np.unique(np.linspace(0, len(images) - 1, 300).astype(int))
     with tempfile.TemporaryDirectory() as folder:
         files = written(network, settings, Path(folder), [np.asarray(images[number]) for number in numbers])
-        reference = load_predictor(files["Keras"], tta=False)
+        reference = load_predictor(files["Keras float32"], tta=False)
         for what, file in files.items():
             found = in_a_process(file, seconds)
             cells = ["", ""]
             if splits:
                 cells = [f"{agreement(reference, file):.5f}", f"{jaccard(file, splits['val']):.4f}"]
             rates = (f"{found['single']:.0f}", f"{found['batch']:.0f}", f"{found['memory']:.0f}")
-            print(LINE.format(name, f"{what} ({found['runtime'].split()[0]})", *rates, *cells), flush=True)
+            print(LINE.format(name, f"{what} ({found['runtime']})", *rates, *cells), flush=True)
 
 
 def jaccard(file, split):
@@ -153,11 +154,11 @@ def main():
 
     print(LINE.format("network", "file", "single/s", "batch/s", "peak MB", "agreement", "Jaccard"))
     for name in filter(None, given.runs.split(",")):
-        settings = dataclasses.replace(runs.settings(runs.find(name)), precision="float32")
+        settings = runs.settings(runs.find(name))
         splits = {split: open_split(settings.data, split) for split in ("train", "val")}
         show(name, model.load(runs.network_file(runs.find(name))), settings, splits, given.seconds)
     for name in [] if given.runs else given.networks.split(","):
-        settings = config.Settings(model=name, normalize=model.REGISTRY[name].normalization, precision="bfloat16")
+        settings = config.Settings(model=name, normalize=model.REGISTRY[name].normalization)
         show(name, model.untrained(name, (SIZE, SIZE, 3)), settings, None, given.seconds)
 
 
