@@ -32,11 +32,11 @@ from datasets.isic2018 import ATTRIBUTES, CLASSES
 from datasets.preparation import archives, load_pairs
 from imaging import headers, mask_files
 from inference import arguments
+from inference.predictor import check_fit, load_predictor
 from utils import errors
 from utils.arguments import snake_case
 from utils.errors import UserError
 from utils.files import remove_leftovers, replacing
-from utils.startup import start_tensorflow
 from utils.threads import in_order
 
 SHOWN = 10  # problems in a message
@@ -212,13 +212,10 @@ def check(given):
 
 def make(given):
     """Make a submission; returns a summary of it as text."""
-    start_tensorflow()
-    from inference import predictor as inference  # TensorFlow takes seconds to import
-
-    predictor = inference.load_predictor(given.run, given.threshold, given.tta, given.clean)
+    predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
     data = given.data or predictor.settings.data
     split = open_split(data, given.split)
-    inference.check_fit(predictor.network, split, data)
+    check_fit(predictor.network, split, data)
     out = given.out or Path("output") / predictor.name / f"submission_{given.split}.zip"
     count = submit(predictor, split, out, given.batch_size)
     chosen = ", ".join(f"{t:g} ({name})" for name, t in zip(predictor.classes, predictor.thresholds, strict=True))

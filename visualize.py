@@ -41,6 +41,7 @@ from datasets.class_statistics import class_statistics
 from evaluation import samples
 from imaging import files
 from inference.arguments import add_run, add_threshold
+from inference.predictor import check_fit, load_predictor
 from utils import errors
 from utils.arguments import positive, snake_case
 from utils.errors import UserError
@@ -120,7 +121,6 @@ def heat(given):
     """Attention or Grad-CAM, of image files or of images of a scored run; returns the picture's path."""
     start_tensorflow()
     from inference import explain
-    from inference.predictor import load_predictor
 
     predictor = load_predictor(given.run)
     if given.images:
@@ -200,9 +200,6 @@ def prediction(given):
 
     Returns the picture's path.
     """
-    start_tensorflow()
-    from inference.predictor import check_fit, load_predictor
-
     predictor = load_predictor(given.run, given.threshold)
     data = given.data or predictor.settings.data
     split = open_split(data, given.split)

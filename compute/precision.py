@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 CPUINFO = Path("/proc/cpuinfo")
-# Depthwise convolutions stay in float32: oneDNN's gradients of them are four times as slow in bfloat16.
+# Depthwise convolutions stay in float32: oneDNN's gradients of them are slower in bfloat16 (benchmarks/depthwise.py).
 os.environ.setdefault(
     "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE",
     "DepthwiseConv2dNative,DepthwiseConv2dNativeBackpropInput,DepthwiseConv2dNativeBackpropFilter",

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from compute.onnx_file import KEY, quiet_session
 from imaging import normalization
-from inference.exported import EDGES, IMAGE
+from inference.exported import EDGES, IMAGE, feeds
 from inference.probabilities import folded
 from utils.errors import UserError
 
@@ -86,8 +86,7 @@ class Deployed:
 
     def feeds(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What the function takes, {name: array}, for images, uint8 (B, H, W, 3)."""
-        edges = {EDGES: np.stack([normalization.edge_map(image) for image in images])} if EDGES in self.inputs else {}
-        return {IMAGE: images, **edges}
+        return feeds(images, EDGES in self.inputs)
 
 
 def _simpler(layer):

@@ -45,9 +45,7 @@ class Exported:
 
     def feeds(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What the file takes, {name: array}, for images, uint8 (B, h, w, 3)."""
-        if not self.takes_edges:
-            return {IMAGE: images}
-        return {IMAGE: images, EDGES: np.stack([normalization.edge_map(image) for image in images])}
+        return feeds(images, self.takes_edges)
 
     def run(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
         """Probabilities, float32 (B, h, w, classes), of what `feeds` gives."""
@@ -67,19 +65,34 @@ def probability_function(network: Exported, tta: bool = False) -> Callable[[np.n
 
 def bare_and_augmented(network: Exported) -> Callable[[np.ndarray], list[np.ndarray]]:
     """As `probability_function`, for two arrays: without and with test-time augmentation."""
-    square = network.input_shape[1] == network.input_shape[2]
-    copies = list(itertools.product([(), (1,), (2,), (1, 2)], [False, True] if square else [False]))
+    _, *others = copies(network)
 
     def compute(images):
         feeds = network.feeds(images)
-        bare = network.run(feeds)  # the first copy, the image as it is
+        bare = network.run(feeds)  # of the first copy, the image as it is
         total = bare.copy()
-        for axes, transposed in copies[1:]:
+        for axes, transposed in others:
             turned = {name: _turned(array, axes, transposed) for name, array in feeds.items()}
             total += _turned_back(network.run(turned), axes, transposed)
-        return [bare, total / len(copies)]
+        return [bare, total / (1 + len(others))]
 
     return compute
+
+
+def feeds(images: np.ndarray, with_edges: bool) -> dict[str, np.ndarray]:
+    """The inputs of an export, {name: array}, for images, uint8 (B, h, w, 3)."""
+    if not with_edges:
+        return {IMAGE: images}
+    return {IMAGE: images, EDGES: np.stack([normalization.edge_map(image) for image in images])}
+
+
+def copies(network) -> list[tuple[tuple[int, ...], bool]]:
+    """The copies of test-time augmentation, (axes that are mirrored, whether it is transposed), the image itself first.
+
+    network: of input shape (None, h, w, …); where they are not square its images cannot be transposed.
+    """
+    square = network.input_shape[1] == network.input_shape[2]
+    return list(itertools.product([(), (1,), (2,), (1, 2)], [False, True] if square else [False]))
 
 
 def _turned(array, axes, transposed):

@@ -81,6 +81,28 @@ def version(path: Path) -> list[str]:
     return [str(status.st_size), str(status.st_mtime_ns)]
 
 
+def _of_whole_images(rows, count):
+    """The rows of images that have one for each of `count` classes."""
+    found = Counter(row[0] for row in rows)
+    return [row for row in rows if found[row[0]] == count]
+
+
+def _check_others(rows, names, out):
+    """UserError where a file of the images in `names` would take the place of a mask in rows of others."""
+    masks = {readable(mask): path for path, files in names.items() for mask in files["mask"]}
+    for row in rows:
+        if row[-ADDED] in masks:
+            raise UserError(
+                f"{out}/ holds the mask of {row[0]}, that of {readable(masks[row[-ADDED]])} would take its place;"
+                " choose another --out"
+            )
+
+
+def _files(out, names, kinds):
+    """The paths of the files of these kinds that an image may get; names: {kind: names}."""
+    return [out / name for kind in kinds for name in names[kind]]
+
+
 def _is_written(path):
     """Whether a PNG file is there to its end."""
     try:
@@ -128,26 +150,16 @@ class Table:
         self._path = out / "predictions.csv"
         self._file = None
         text = self._read()
-        rows = _rows(text, self._path)
-        count = Counter(row[0] for row in rows)
-        rows = [row for row in rows if count[row[0]] == len(classes)]
+        rows = _of_whole_images(_rows(text, self._path), len(classes))
         images = {readable(path.resolve()): path for path in names}
-        of = [images.get(readable(Path(row[0]).resolve())) for row in rows]
-        masks = {readable(mask): path for path, files in names.items() for mask in files["mask"]}
-        for row, image in zip(rows, of, strict=True):
-            if image is None and row[-ADDED] in masks:
-                raise UserError(
-                    f"{out}/ holds the mask of {row[0]}, that of {readable(masks[row[-ADDED]])} would take its place;"
-                    " choose another --out"
-                )
-        pairs = zip(rows, of, strict=True)
+        pairs = [(row, images.get(readable(Path(row[0]).resolve()))) for row in rows]  # None: not of these images
+        _check_others([row for row, image in pairs if image is None], names, out)
         current = {image for row, image in pairs if image is not None and row[1 - ADDED :] == version(image)}
-        wanted = {image: [out / name for kind in kinds for name in names[image][kind]] for image in current}
-        self.done = {image for image, files in wanted.items() if all(map(_is_written, files))}
+        self.done = {image for image in current if all(map(_is_written, _files(out, names[image], kinds)))}
         for image in names.keys() - current:
-            for name in (name for kind in KINDS for name in names[image][kind]):
-                (out / name).unlink(missing_ok=True)
-        kept = [row for row, image in zip(rows, of, strict=True) if image is None or image in self.done]
+            for file in _files(out, names[image], KINDS):
+                file.unlink(missing_ok=True)
+        kept = [row for row, image in pairs if image is None or image in self.done]
         if text is not None and text != _text([COLUMNS, *kept]):
             self._write([COLUMNS, *kept])
 

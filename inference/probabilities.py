@@ -1,12 +1,12 @@
 """A trained network as a function from normalized images to probabilities, with test-time augmentation or without."""
 
 import collections
-import itertools
 
 import keras
 import numpy as np
 
 from compute import precision
+from inference import exported
 from models import graph
 
 
@@ -100,9 +100,7 @@ def _augmented(network):
 
     The copies are the image mirrored along none, one or both of its axes and, where it is square, transposed or not.
     """
-    square = network.input_shape[1] == network.input_shape[2]
-    copies = itertools.product([(), (1,), (2,), (1, 2)], [False, True] if square else [False])
-    maps = [_of_copy(network, axes, transpose) for axes, transpose in copies]
+    maps = [_of_copy(network, axes, transpose) for axes, transpose in exported.copies(network)]
     return [maps[0], sum(maps) / len(maps)]
 
 

@@ -15,27 +15,22 @@ from discs import write_discs
 from compute import precision
 from training import logger
 
+gc.set_threshold(50_000, 20, 20)  # building graphs makes many objects, through which Python would search often
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
 
-LONGEST = ("test_special_steps", "test_model", "test_devices", "test_kills", "test_train", "test_precision")  # files
+LONGEST = (  # files
+    *("test_special_steps", "test_model", "test_devices", "test_kills", "test_train", "test_precision"),
+    *("test_conversion", "test_train_folds"),
+)
 
 
 def pytest_collection_modifyitems(items):
     """The files that take longest come first, so that two test processes end at about the same time."""
     order = {file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def garbage():
-    """Garbage is collected after each file: building graphs makes many objects, through which Python searches often."""
-    gc.disable()
-    yield
-    gc.enable()
-    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
-"""CONTRIBUTING.md holds the very code that the tests of the recipes put in place."""
+"""CONTRIBUTING.md holds the very code that the tests of the recipes put in place; what the pages name is there."""
 
 import ast
+import re
 import textwrap
 from pathlib import Path
 
@@ -32,3 +33,13 @@ def test_the_recipe_is_what_the_test_does(file):
     strings = constants(file)
     for name in RECIPES[file]:
         assert "\n".join(text_of(strings[name])) in page, f"{name} of {file} is not in CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_the_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|yaml|csv|md))`", text))
+    named |= set(re.findall(r"\]\((?!http)([^)#]+)\)", text))  # links
+    named = {name for name in named if not re.search(r"\b(PACKAGE|NAME|DIR)\b", name)}
+    places = (ROOT, (ROOT / page).parent)
+    assert not [name for name in sorted(named) if not any((place / name).exists() for place in places)]

@@ -146,16 +146,17 @@ def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name, ne
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", model.names())
-def test_mixed_float16_is_finite_with_float32_logits(name):  # bfloat16: tests/compute/test_precision.py
+def test_mixed_precision_is_finite_with_float32_logits(name, policy):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_dtype_policy(policy)
     try:
         network = small(name)
     finally:
         keras.config.set_dtype_policy(before)
-    assert "float16" in {layer.compute_dtype for layer in network.layers}
-    for training in (False, True):
+    assert policy.removeprefix("mixed_") in {layer.compute_dtype for layer in network.layers}
+    for training in (False, True) if policy == "mixed_float16" else (True,):  # bfloat16 has float32's range
         for y in outputs(network, images(network), training=training):
             assert y.dtype == np.float32 and np.isfinite(y).all()
 

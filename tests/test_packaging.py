@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+import export
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -21,6 +23,6 @@ def test_every_script_and_package_is_installed():
 def test_one_version_everywhere():
     version = PROJECT["project"]["version"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == version
+    assert citation["version"] == export.VERSION == version
     newest = re.search(r"^## (\S+), (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest.groups() == (version, str(citation["date-released"]))

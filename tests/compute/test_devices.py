@@ -161,16 +161,18 @@ def ends(processes, seconds=90):
 
 @pytest.mark.slow
 def test_machines_are_one_and_end_together(odd):
-    """Two workers, of which the first is killed; two, of which one gets Ctrl-C; then three: as one process."""
+    """Two workers, of which one is killed, then the other, then one gets Ctrl-C; then three: as one process."""
     settings = {**TINY, "data": odd, "epochs": 6}
     Path("tiny.yaml").write_text(yaml.safe_dump(settings))
-    processes = start(2, "lost", "--save_every", "1")
-    saves(processes, "lost")
-    processes[0].kill()
-    printed = processes[1].communicate(timeout=60)[0]
-    assert processes[1].returncode == 1, printed[-3000:]
-    assert "worker 1: one of the workers 0 (127.0.0.1:" in printed
-    assert "is gone; start all of them again with --resume" in printed
+    for lost, more in ((1, []), (0, ["--resume"])):
+        processes = start(2, "lost", "--save_every", "1", *more)
+        saves(processes, "lost")
+        processes[lost].kill()
+        left = processes[1 - lost]
+        printed = left.communicate(timeout=60)[0]
+        assert left.returncode == 1, printed[-3000:]
+        assert f"worker {1 - lost}: one of the workers {lost} (127.0.0.1:" in printed
+        assert "is gone; start all of them again with --resume" in printed
 
     processes = start(2, "lost", "--save_every", "1", "--resume", by_environment=True)
     saves(processes, "lost")

@@ -1,7 +1,5 @@
 """Every network in ONNX, and one in every format, gives Keras's probabilities for pixels, whatever the batch."""
 
-import gc
-
 import keras
 import numpy as np
 import pytest
@@ -16,13 +14,6 @@ from models.training_step import deployed
 from utils.errors import UserError
 
 NETWORKS = [name for name in model.names() if name != "da_net"]  # which judges a mask and makes none
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """Converted graphs are large: they go after each test, not after the file."""
-    yield
-    gc.collect()
 
 
 def images(network, batch=3):
