@@ -46,6 +46,11 @@ def parsed(text: str | Path) -> Address:
     raise UserError(f"'{text}': expected folds:COUNT:DATA or folds:FOLD/COUNT:DATA, such as folds:2/5:dataset_isic18")
 
 
+def plain(text: str | Path) -> str:
+    """The data that an address divides; any other address as it is."""
+    return parsed(text).data if str(text).startswith(FOLDS) else str(text)
+
+
 def is_all(text: str | Path) -> bool:
     """Whether an address is that of all folds together."""
     return str(text).startswith(FOLDS) and not parsed(text).fold

@@ -73,6 +73,7 @@ def evaluate(
     changes = {name: value for name, value in given.items() if value is not None}
     settings = [dataclasses.replace(runs.settings(folder), **changes) for folder in folders]
     first = settings[0]
+    check_unseen(folders, first.data, split)
     images = open_split(first.data, split)
     chosen = chosen_thresholds(folders, first, images, threshold)
     weights = [runs.weights_of(folder) for folder in folders if folder.is_dir()]  # in a file alone nothing is noted
@@ -126,6 +127,17 @@ def evaluate(
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return write_results.without_nan(result)
+
+
+def check_unseen(folders, data, split):
+    """UserError where train and val are divided otherwise than for a run, which has learned from some of the images."""
+    for folder in folders:
+        own = runs.settings(folder).data
+        if split in folds.PARTS and Path(own) != Path(data) and Path(folds.plain(own)) == Path(folds.plain(data)):
+            raise UserError(
+                f"run '{runs.name_of(folder)}' was trained on {own}: images of {data}, {split}, are among those that it"
+                " has learned from; leave out --data, and score its fold, the ensemble of all folds, or --split test"
+            )
 
 
 def is_out_of_fold(folders, settings, split):

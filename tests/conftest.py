@@ -15,6 +15,7 @@ from discs import write_discs
 from compute import precision
 from training import logger
 
+USUAL = gc.get_threshold()
 gc.set_threshold(50_000, 20, 20)  # building graphs makes many objects, through which Python would search often
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -31,6 +32,15 @@ def pytest_collection_modifyitems(items):
     """The files that take longest come first, so that two test processes end at about the same time."""
     order = {file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture
+def garbage_as_usual():
+    """Garbage is collected as often as in any program, for tests that measure memory."""
+    rare = gc.get_threshold()
+    gc.set_threshold(*USUAL)
+    yield
+    gc.set_threshold(*rare)
 
 
 @pytest.fixture(autouse=True)

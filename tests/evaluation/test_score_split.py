@@ -30,7 +30,7 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_memory_does_not_grow_with_the_images():
+def test_memory_does_not_grow_with_the_images(garbage_as_usual):
     size, peaks = (100, 100), []
     model = network(size)
     settings = config.Settings(run="m", data="data", normalize="unit")

@@ -97,6 +97,13 @@ def test_an_ensemble_of_folds_is_scored_out_of_fold(capsys):
     words = "each by the member of the ensemble that was not trained on it"
     assert words in Path("output/x/val_network/report.md").read_text(encoding="utf-8")
     assert runs.facts("checkpoint_best/x")["thresholds"].keys() == {"lesion"}  # chosen out of fold
+    for given in (
+        {"run": "x", "data": "data"},
+        {"ensemble": ("x_fold1", "x_fold2")},
+        {"run": "x_fold1", "data": "data"},
+    ):
+        with pytest.raises(UserError, match=r"are among those that it has learned from; leave out --data"):
+            evaluate_run.evaluate(**given, split="train", at="network")
     other = config.Settings(data="other")
     assert not evaluate_run.is_out_of_fold([runs.find("x")], other, "val")
     with pytest.raises(FileNotFoundError, match="no run 'x_fold2'"):
