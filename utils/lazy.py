@@ -2,14 +2,18 @@
 
     with lazily():
         import keras                      # loaded when something in it is first asked for
-        from training import checkpoints  # modules alone: `from module import name` asks at once
+        from training import checkpoints  # modules alone, no `from module import name`
 
 Scripts import so what needs TensorFlow, Keras, pandas or matplotlib, and read their command line before. A module that
-is not installed is an error at its first use: predict.py does without TensorFlow. The first use must be in no thread.
+is not installed is an error at its first use: predict.py does without TensorFlow.
+
+`importlib.util.LazyLoader` leaves what was not used in sys.modules, where other libraries find it: Matplotlib, which
+asks of each array whether it is TensorFlow's, would load that.
 """
 
 import ast
 import contextlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -20,91 +24,49 @@ from typing import ClassVar
 
 
 class _Module(ModuleType):
-    """A module that is loaded when it is asked for a name that the import system has not put there itself."""
+    """Stands for a module, which it imports when it is asked for something in it."""
 
     def __getattr__(self, name):
-        self.__class__ = ModuleType
-        try:
-            with _Finder.switched(False):  # what it imports in turn is loaded as usual
-                self.__spec__.loader.exec_module(self)
-        except BaseException:
-            self.__class__ = _Module  # it may be tried again: TensorFlow ignores that Keras cannot be loaded before it
-            raise
-        return getattr(self, name)
-
-
-class _Loader:
-    """Leaves the loading of a module to its first use, by `loader`."""
-
-    def __init__(self, loader):
-        self._loader = loader
-
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module):
-        module.__spec__.loader = module.__loader__ = self._loader
-        module.__class__ = _Module
-
-
-class _Missing:
-    """The loader of a module that there is not."""
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__)
+        if _Finder.on:  # by an import inside `lazily`
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 class _Finder:
-    """Finds modules as Python does, while it is switched on with a _Loader."""
+    """While it is on, finds for every name a `_Module`; finder and loader of Python's import system in one."""
 
     on = False
-    missing: ClassVar[list[str]] = []  # names that were not found
-
-    @classmethod
-    @contextlib.contextmanager
-    def switched(cls, on):
-        before = cls.on
-        cls.on = on
-        try:
-            yield
-        finally:
-            cls.on = before
+    made: ClassVar[list[str]] = []  # names
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if not cls.on:
-            return None
-        with cls.switched(False):
-            spec = _spec(name)
-        if spec is None:
-            cls.missing.append(name)
-            spec = ModuleSpec(name, _Missing())
-        spec.loader = _Loader(spec.loader)
-        return spec
+        return ModuleSpec(name, cls, is_package=True) if cls.on else None
 
+    @staticmethod
+    def create_module(spec):
+        return _Module(spec.name)
 
-def _spec(name):
-    """How a module is loaded; None where there is none."""
-    try:
-        return importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
+    @classmethod
+    def exec_module(cls, module):
+        cls.made.append(module.__name__)
 
 
 @contextlib.contextmanager
 def lazily() -> Iterator[None]:
     """Modules that are imported inside are loaded when they are first used; those that are loaded stay as they are."""
     sys.meta_path.insert(0, _Finder)
+    _Finder.on = True
     try:
-        with _Finder.switched(True):
-            yield
+        yield
     finally:
+        _Finder.on = False
         sys.meta_path.remove(_Finder)
-        while _Finder.missing:  # other libraries ask whether it is there
-            sys.modules.pop(_Finder.missing.pop(), None)
+        while _Finder.made:
+            name = _Finder.made.pop()
+            del sys.modules[name]
+            package, _, child = name.rpartition(".")
+            if package in sys.modules:
+                vars(sys.modules[package]).pop(child, None)
 
 
 def keys(module: str, table: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from utils.lazy import keys, lazily
 
-HEAVY = ("tensorflow.python", "keras.src", "jax", "pandas.core", "matplotlib.figure", "tensorflow_datasets", "sklearn")
+HEAVY = ("tensorflow", "keras", "jax", "pandas", "matplotlib", "tensorflow_datasets", "sklearn")
 COMMANDS = (
     *("dataset_isic18", "augmentation", "train", "evaluate", "predict", "visualize", "submission", "export", "model"),
     *("config", "datasets.__main__", "imaging.hair_removal", "evaluation.model_card"),
@@ -19,6 +19,9 @@ for name in sys.argv[1].split(","):
     with contextlib.suppress(SystemExit):
         importlib.import_module(name).main(["--help"])
 print("loaded:", [name for name in sys.argv[2].split(",") if name in sys.modules])
+from matplotlib.figure import Figure  # which asks whether arrays are TensorFlow's
+Figure().subplots()
+print("for a figure:", "tensorflow" in sys.modules)
 """
 
 
@@ -30,8 +33,7 @@ def test_a_module_is_loaded_when_it_is_used(tmp_path, monkeypatch):
         import late  # twice, as two files of ours may import it
     with lazily():
         import late
-    assert "other_late" not in sys.modules
-    assert late.__name__ == "late" and "other_late" not in sys.modules
+    assert late.__name__ == "late" and not {"late", "other_late"} & set(sys.modules)
     assert late.value == 3
     assert sys.modules["other_late"].value == 3
 
@@ -74,7 +76,7 @@ def test_keys_are_read_without_loading_the_module():
 def test_help_loads_nothing_that_takes_seconds():
     command = [sys.executable, "-c", HELP, ",".join(COMMANDS), ",".join(HEAVY)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("loaded: []\n"), done.stdout[-300:]
+    assert done.stdout.endswith("loaded: []\nfor a figure: False\n"), done.stdout[-300:]
     assert done.stdout.count("usage: ") == len(COMMANDS)
     assert "networks (--model): as_net, unet, " in " ".join(done.stdout.split())
     assert "Losses (--loss): wbce, bce, " in " ".join(done.stdout.split())
