@@ -1,13 +1,13 @@
 """What the reports of evaluate.py say, from the contents of metrics.json: blocks of report_formats.py."""
 
+import contextlib
 import math
 import platform
+from importlib import metadata
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 import metrics
 from evaluation import summary
@@ -36,9 +36,12 @@ BOOTSTRAP = "95 % intervals: bootstrap, 10,000 resamples of the images."
 
 
 def versions():
-    """Versions of what computes the scores: {name: version}."""
-    modules = {"tensorflow": tf, "keras": keras, "numpy": np, "opencv": cv2}
-    return {"python": platform.python_version()} | {name: module.__version__ for name, module in modules.items()}
+    """Versions of what computes the scores: {name: version}, of TensorFlow and Keras without loading them."""
+    found = {"python": platform.python_version()}
+    for name in ("tensorflow", "keras"):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # an export does without
+            found[name] = metadata.version(name)
+    return found | {"numpy": np.__version__, "opencv": cv2.__version__}
 
 
 def number(value, digits=4):
