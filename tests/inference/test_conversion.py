@@ -40,8 +40,6 @@ def check(network, kind, form, folder):
     return path
 
 
-# where their smallest maps are one row high, the converter makes a file that ONNX Runtime refuses to load
-LARGER = {"unext": (64, 128, 3), "attributes_convnext_unet": (64, 128, 3)}
 SLOW = {"as_net"}  # whose VGG16 has no smaller form: 25 s
 
 
@@ -49,7 +47,7 @@ SLOW = {"as_net"}  # whose VGG16 has no smaller form: 25 s
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in NETWORKS]
 )
 def test_every_network_in_onnx(name, tmp_path):
-    network = deployed(small(name, LARGER.get(name)))
+    network = deployed(small(name))
     random = np.random.default_rng(0)
     for variable in network.trainable_weights:  # as of a trained network, whose weights are not all 0 or 1
         variable.assign_add(0.01 * random.standard_normal(variable.shape).astype("float32"))
