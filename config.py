@@ -194,6 +194,8 @@ class Settings(Augmentations, TrainingSettings):
         """UserError where settings do not go together."""
         if self.run and not re.fullmatch(r"\w[\w.-]*", self.run):
             raise UserError(f"run '{self.run}': a run's name is made of letters, digits, '_', '-' and '.'")
+        if self.run.startswith("pretrained"):
+            raise UserError(f"run '{self.run}': only the networks shipped here begin with pretrained")
         if self.mixup and "lovasz" in self.loss:
             raise UserError("loss lovasz wants masks of {0, 1}, and mixup makes soft ones: use cutmix")
         if self.warmup_steps and self.period:

@@ -10,7 +10,8 @@ model.keras also holds the settings and the facts but the scores inside, as the 
 
 A run is given as its name, the path of its folder, or the path of a `.keras` file or of an export, an `.onnx` file
 (export.py), which holds the same inside. `find` makes a path of it: the folder or, where the file stands alone, the
-file; `settings`, `facts` and `network_file` take either.
+file; `settings`, `facts` and `network_file` take either. The names in PRETRAINED are those of the networks that come
+with this program.
 """
 
 import dataclasses
@@ -30,6 +31,8 @@ from utils.errors import UserError
 from utils.files import read_json, replacing, require_file_names, write_comment
 
 BEST = Path("checkpoint_best")
+SHIPPED = Path(__file__).resolve().parent / "pretrained"  # networks that come with this program, and their model cards
+PRETRAINED = {"pretrained": "lesion.keras", "pretrained_attributes": "attributes.keras"}  # name: file in SHIPPED
 MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings shown in any case
 CHOSEN = {"best": "thresholds", "challenge": "challenge_thresholds"}  # on validation; the facts that hold them
 ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all
@@ -48,9 +51,12 @@ WIDTH = 150  # letters in a line of a figure's title
 def find(run: str | Path | None = None) -> Path:
     """The folder of a run or, of one that is handed on as a file alone, this file.
 
-    run: name of a folder in checkpoint_best/, path of a folder, or of a `.keras` or `.onnx` file; None is the newest in
-    checkpoint_best/. FileNotFoundError: there is none such; the message lists the runs that there are.
+    run: name of a folder in checkpoint_best/ or in PRETRAINED, path of a folder, or of a `.keras` or `.onnx` file; None
+    is the newest in checkpoint_best/ or, where that holds none, the pretrained network of lesions. FileNotFoundError:
+    there is none such; the message lists the runs that there are.
     """
+    if run in PRETRAINED:
+        return _shipped(run)
     if run is not None:
         path = Path(run)
         if (path / "model.keras").is_file():
@@ -60,14 +66,20 @@ def find(run: str | Path | None = None) -> Path:
         if path.is_file():
             return path.parent if _is_of_folder(path) else path
     found = sorted(BEST.glob("*/model.keras"), key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(f"{BEST}/ holds no run; train one first: python train.py")
     if run is None:
-        return found[-1].parent
-    names = [file.parent.name for file in found]
+        return found[-1].parent if found else _shipped("pretrained")
+    names = [*(file.parent.name for file in found), *PRETRAINED]
     if str(run) not in names:
         raise FileNotFoundError(f"no run {str(run)!r} in {BEST}/; there are: {', '.join(sorted(names))}")
     return BEST / run
+
+
+def _shipped(name):
+    """The file of a network in PRETRAINED."""
+    file = SHIPPED / PRETRAINED[name]
+    if not file.is_file():
+        raise FileNotFoundError(f"{BEST}/ holds no run, and {file} is missing; train one first: python train.py")
+    return file
 
 
 def name_of(run: str | Path) -> str:
@@ -80,6 +92,8 @@ def name_of(run: str | Path) -> str:
         return path.name
     if onnx_file.is_export(path):
         return f"{path.stem}_onnx"  # its scores and masks do not take the place of the run's own
+    if path.parent == SHIPPED:
+        return {file: name for name, file in PRETRAINED.items()}.get(path.name, path.stem)
     return path.parent.name if _is_of_folder(path) else path.stem
 
 

@@ -17,9 +17,10 @@ def threshold(text: str) -> float | str:
 
 def add_run(parser, required: bool = False) -> None:
     """Add --run to a parser or a group of one."""
-    default = "" if required else " (default: the newest)"
-    text = f"name of a folder in checkpoint_best/, path of a run's folder, its .keras file or an export{default}"
-    parser.add_argument("--run", required=required, help=text)
+    default = "" if required else " (default: the newest, or pretrained where none was trained)"
+    names = ", ".join(runs.PRETRAINED)
+    where = f"name of a folder in checkpoint_best/, {names}, path of a run's folder, its .keras file or an export"
+    parser.add_argument("--run", required=required, help=where + default)
 
 
 def add_threshold(parser, default: str | None = None) -> None:

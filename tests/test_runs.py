@@ -23,7 +23,8 @@ def save_network(path):
 
 def test_runs_are_found_by_name_and_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="holds no run; train one first"):
+    monkeypatch.setattr(runs, "SHIPPED", tmp_path / "nothing shipped")
+    with pytest.raises(FileNotFoundError, match=r"holds no run, and .*lesion\.keras is missing; train one first"):
         runs.find()
     for age, name in ((0, "new"), (100, "old")):
         path = runs.BEST / name / "model.keras"
@@ -37,10 +38,28 @@ def test_runs_are_found_by_name_and_by_path(tmp_path, monkeypatch):
     assert runs.find(str(tmp_path / "handed_on")) == tmp_path / "handed_on"
     assert runs.network_file(runs.find("handed_on")) == Path("handed_on/model.keras")
     for gone in ("old", "checkpoint_best/old"):
-        with pytest.raises(FileNotFoundError, match=f"no run '{gone}' in checkpoint_best/; there are: new"):
+        with pytest.raises(FileNotFoundError, match=f"no run '{gone}' in checkpoint_best/; there are: new, pretrained"):
             runs.find(gone)
     with pytest.raises(FileNotFoundError, match=r"no saved network at gone\.keras"):
         runs.find("gone.keras")
+
+
+def test_the_pretrained_network_stands_in_where_none_was_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "SHIPPED", tmp_path / "pretrained")
+    shipped = tmp_path / "pretrained/lesion.keras"
+    save_network(shipped)
+    runs.seal(shipped, config.Settings(run="recipe", threshold=0.4), classes=["lesion"])
+    assert runs.find() == runs.find("pretrained") == runs.find(shipped) == shipped
+    assert runs.name_of(shipped) == "pretrained" and runs.settings(shipped).threshold == 0.4
+    with pytest.raises(FileNotFoundError, match="no run 'mine' in checkpoint_best/; there are: pretrained, "):
+        runs.find("mine")
+    own = runs.BEST / "mine/model.keras"
+    save_network(own)
+    config.save(config.Settings(run="mine"), own.with_name("settings.yaml"))
+    assert runs.find() == own.parent and runs.find("pretrained") == shipped
+    with pytest.raises(UserError, match="run 'pretrained': only the networks shipped here begin with pretrained"):
+        config.Settings(run="pretrained")
 
 
 def test_a_file_that_stands_alone_is_a_run_of_its_own_name(tmp_path, monkeypatch):

