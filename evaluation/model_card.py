@@ -32,11 +32,11 @@ def write(folder: str | Path) -> Path:
     return folder / "README.md"
 
 
-def text(folder: Path) -> str:
-    """The card of a run as Markdown."""
+def text(folder: Path, name: str | None = None) -> str:
+    """The card of a run as Markdown. name: by which it is to be called; default: its own."""
     settings = runs.settings(folder)
     facts = runs.facts(folder)
-    name = runs.name_of(folder)
+    name = name or runs.name_of(folder)
     data = data_facts(settings, facts)
     parts = [
         head(name, settings, facts, data),
