@@ -58,6 +58,7 @@ def test_masks_of_run_and_file_are_compared(run, tmp_path):
     assert release.compare(run, run / "model.keras", settings) == 1
     network.get_layer("head").bias.assign([-100.0])
     network.save(tmp_path / "none.keras")
+    runs.seal(tmp_path / "none.keras", settings)
     assert release.compare(run, runs.find(tmp_path / "none.keras"), settings) == 0
 
 
