@@ -59,11 +59,22 @@ def write_augmented(data, out, copies=3, seed=0, batch=64):
     with Writer(out, facts, meta["size"], meta["classes"]) as writer:
         for name, split in splits.items():
             transformed = _transformations(copies, seed) if name == "train" else _none
+            separator = _separator(split.ids, copies)
             for start in tqdm(range(0, len(split.ids), batch), name, unit="batch", disable=None):
-                _write_batch(writer, name, split, slice(start, start + batch), transformed)
+                _write_batch(writer, name, split, slice(start, start + batch), transformed, separator)
 
 
-def _write_batch(writer, name, split, rows, transformed):
+def _separator(ids, copies):
+    """What stands between an id and the number of its copy: as many underscores as make no id that is there already,
+    which is one unless the images are copies themselves."""
+    taken = set(ids)
+    separator = "_"
+    while any(f"{identifier}{separator}{copy}" in taken for identifier in ids for copy in range(1, copies + 1)):
+        separator += "_"
+    return separator
+
+
+def _write_batch(writer, name, split, rows, transformed, separator):
     """Write some images of a split, after each its transformed versions."""
     images = split.images[rows]
     masks = None if split.masks is None else split.masks[rows]
@@ -71,7 +82,7 @@ def _write_batch(writer, name, split, rows, transformed):
     sources = split.sources or split.ids  # of copies of copies too
     for row, (identifier, source) in enumerate(zip(split.ids[rows], sources[rows], strict=True)):
         for copy, (some_images, some_masks) in enumerate(versions):
-            label = f"{identifier}_{copy}" if copy else identifier
+            label = f"{identifier}{separator}{copy}" if copy else identifier
             mask = None if some_masks is None else some_masks[row]
             writer.add(name, label, some_images[row], mask, split.sizes[rows.start + row], source)
 

@@ -1,6 +1,6 @@
 """What train.py costs beside the network's own steps: start, waiting for data, memory.
 
-    python benchmarks/training.py [--data FOLDER] [--config configs/isic18_unet16.yaml]      # 2 minutes on two CPU cores
+    python benchmarks/training.py [--data FOLDER] [--config configs/isic18_unet16.yaml]     # 2 minutes on two CPU cores
 
 1. Seconds from the start of the process to the end of the first step (goal: 25), an epoch of U-Net 16 at 128 x 128 with
    the configuration's augmentation, and the fraction of its time that was spent waiting for data (goal: 3 %).

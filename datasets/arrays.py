@@ -40,6 +40,7 @@ from utils.files import remove_leftovers, require_file_names, temporary_beside
 VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
 COMMITTED = ".committed"  # folder of whole arrays that are on their way into place
+LOOKED_AT = 16  # masks of a split whose values are looked at when it is opened
 _INDEX_COLUMNS = ["id", "height", "width", "source"]
 
 
@@ -100,6 +101,7 @@ def open_split(root: str | Path, name: str) -> Split:
     mask_path = root / f"mask_{name}.npy"
     has_masks = mask_path.is_file() or name in meta.get("masks", [])
     masks = _open_array(mask_path, (count, *size, len(classes))) if has_masks else None
+    _require_zeros_and_ones(masks, mask_path)
     index = root / f"index_{name}.csv"
     with errors.unreadable(index, "prepare the data set again"):
         with open(index, newline="", encoding="utf-8") as file:
@@ -138,6 +140,15 @@ def _open_array(path, shape):
             f"{path} is {array.dtype} {array.shape}, meta.json says uint8 {shape}; prepare the data set again"
         )
     return array
+
+
+def _require_zeros_and_ones(masks, path):
+    """UserError where masks, of which some are looked at, hold other values, such as the 255 of mask files."""
+    if masks is None or not len(masks):
+        return
+    rows = np.unique(np.linspace(0, len(masks) - 1, LOOKED_AT).astype(int))
+    if (largest := masks[rows].max()) > 1:
+        raise UserError(f"{path} holds {largest}, expected masks of 0 and 1; prepare the data set again")
 
 
 # === Writing ===

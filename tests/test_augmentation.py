@@ -48,6 +48,7 @@ def test_an_image_and_its_copies_validate_together(tmp_path, index):
                 break
             table.write_text("".join(line.rpartition(",")[0] + "\n" for line in table.read_text().splitlines()))
         split = open_split(tmp_path / root, "train")
+        assert len(set(split.ids)) == len(split.ids) and split.ids[:2] == ["a0", "a0_1" if root == "four" else "a0__1"]
         assert split.sources == [f"a{n // copies}" for n in range(12 * copies)]
         held = held_out(split, 0.25, seed=0).reshape(12, copies)
         assert held.any() and (held.all(axis=1) == held.any(axis=1)).all()

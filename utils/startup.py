@@ -39,10 +39,12 @@ def _without_greetings() -> Iterator[None]:
     before = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
-        failed = True
+        failed = False
         try:
             yield
-            failed = False
+        except Exception:
+            failed = True
+            raise
         finally:
             os.dup2(before, 2)
             file.seek(0)

@@ -91,7 +91,7 @@ def write(folder, fill, splits):
         for split in splits:
             for n in range(2):
                 pixels = np.full((2, 2, 4), fill, np.uint8)
-                mask = pixels[..., 3:] if split == "train" else None
+                mask = pixels[..., 3:] - 1 if split == "train" else None
                 writer.add(split, f"{fill}", pixels[..., :3], mask, (fill, fill))
 
 
@@ -132,7 +132,9 @@ def test_a_kill_at_any_file_operation_leaves_the_old_arrays_or_the_new(tmp_path)
         for name in meta["counts"]:
             split = arrays.open_split(root, name)
             assert (split.images[:] == fill).all() and split.ids == [str(fill)] * 2 and (split.sizes == fill).all()
-            assert (split.masks is None) == (name != "train") and (name != "train" or (split.masks[:] == fill).all())
+            assert (split.masks is None) == (name != "train") and (
+                name != "train" or (split.masks[:] == fill - 1).all()
+            )
         found.append(fill)
     assert found == sorted(found) and found.count(1) > 5 and found.count(2) > 5  # at one stroke
 
@@ -178,6 +180,12 @@ def test_reader_says_what_is_wrong(tmp_path):
         arrays.open_split(tmp_path, "train")
     np.save(tmp_path / "data_train.npy", np.zeros((2, 4, 5, 3), np.uint8))
     with pytest.raises(ValueError, match=r"is uint8 \(2, 4, 5, 3\), meta.json says uint8 \(3, 4, 5, 3\)"):
+        arrays.open_split(tmp_path, "train")
+    np.save(tmp_path / "data_train.npy", np.zeros((3, 4, 5, 3), np.uint8))
+    masks = np.load(tmp_path / "mask_train.npy")
+    masks[2, 3, 4] = 255
+    np.save(tmp_path / "mask_train.npy", masks)
+    with pytest.raises(UserError, match=r"mask_train.npy holds 255, expected masks of 0 and 1; prepare the data set"):
         arrays.open_split(tmp_path, "train")
     (tmp_path / "mask_train.npy").unlink()
     np.save(tmp_path / "data_train.npy", np.zeros((3, 4, 5, 3), np.uint8))

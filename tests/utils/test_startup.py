@@ -34,6 +34,13 @@ def test_all_is_shown_where_the_import_fails(capfd):
     assert capfd.readouterr().err == GREETINGS
 
 
+def test_ctrl_c_during_the_import_shows_no_greetings(capfd):
+    with pytest.raises(KeyboardInterrupt), startup._without_greetings():
+        os.write(2, (GREETINGS + OTHERS).encode())
+        raise KeyboardInterrupt
+    assert capfd.readouterr().err == OTHERS
+
+
 def test_a_closed_standard_error_is_left_alone(monkeypatch, capfd):
     monkeypatch.setattr("sys.stderr", None)
     with startup._without_greetings():
