@@ -4,6 +4,7 @@
     python predict.py folder/ 'more/*.png' --out masks --overlays
     python predict.py folder/ --probabilities --threshold best      # also <name>_probability.png, 0 to 255
     python predict.py photo.jpg --run handed/on/model.keras         # or its folder, or checkpoint_best/RUN
+    python predict.py folder/ --format coco         # also coco.json for labeling tools: docs/labelling.md
     python predict.py photo.jpg --run FILE.onnx     # an export (export.py): without TensorFlow, there in a second
 
 Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--out` (default: predictions/RUN_images/)
@@ -47,7 +48,7 @@ import numpy as np
 from tqdm import tqdm
 
 from imaging import files, mask_files, mask_shape, overlays, palette
-from inference import arguments, output_folder
+from inference import arguments, hand_off, output_folder
 from inference.predictor import Predictor, load_predictor
 from utils import errors
 from utils.arguments import snake_case
@@ -182,6 +183,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--tint", action="store_true", help="overlays are tinted inside the mask, too")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
+    text = "also files for labeling tools (docs/labelling.md); may be given again"
+    parser.add_argument("--format", action="append", choices=hand_off.FORMATS, default=[], help=text)
     return parser
 
 
@@ -195,6 +198,8 @@ def main(argv: list[str] | None = None) -> None:
         predictor, images, out, given.overlays or given.tint, given.probabilities, given.batch_size, given.tint
     )
     print(f"{len(images) - len(bad)} of {len(images)} images: {out}/, table {out}/predictions.csv")
+    if given.format and len(bad) < len(images):
+        print(f"for labeling tools: {', '.join(map(str, hand_off.write(out, given.format, predictor.name)))}")
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {why}" for why in bad.values())]))
 

@@ -34,12 +34,14 @@ class Part:
     """Where one split's pictures lie: for each name of `images` and `masks` the folder NAME or the archive NAME.zip.
 
     within_images, within_masks: regular expressions that a file's path must contain ("" for all).
+    annotations: folders or archives, of which any may be missing, with files of labeling tools in place of masks.
     """
 
     images: tuple[str, ...]
     masks: tuple[str, ...]
     within_images: str = ""
     within_masks: str = ""
+    annotations: tuple[str, ...] = ()
 
     @property
     def image_places(self) -> list[str]:

@@ -8,6 +8,9 @@ One class needs nothing more. Several classes lie
     in a mask file each, named <image>_<class>:            --classes nail,hair
     or in one, as values 1, 2, … (0 is background):        --index_classes nail,hair
 
+In place of mask files, or of some, files of labeling tools may lie there, in annotations/ or beside the images: COCO,
+LabelMe or Label Studio in JSON, CVAT in XML (docs/labelling.md). Their labels are the classes.
+
 Masks are black and white. Where they are not, say what their values mean (docs/reading.md): --mask_values 1 makes 1 the
 lesion, --ignore 255 makes background of an unsure border of that value; of masks with a palette these are indices.
 """
@@ -32,8 +35,8 @@ DATASET = Declaration(
     counts={},
     download="none",
     layouts=(
-        {split: Part((split,), (split,), **_WITHIN) for split in ("train", "val", "test")},
-        {"all": Part(("images",), ("masks",))},
+        {split: Part((split,), (split,), **_WITHIN, annotations=(split,)) for split in ("train", "val", "test")},
+        {"all": Part(("images",), ("masks",), annotations=("images", "masks", "annotations"))},
     ),
     mask_suffixes={"lesion": _SUFFIX},
     terms="yours",

@@ -1,4 +1,4 @@
-"""A folder or a zip archive as the same thing: a list of picture files that can be read.
+"""A folder or a zip archive as the same thing: a list of files that can be read, pictures and annotations.
 
 files = open_folder("dataset_isic18", "ISIC2018_Task1-2_Training_Input")   # a folder there, …
 files = open_archive("archives", "ISIC2018_Task1-2_Training_Input")        # … or a .zip, read without extraction
@@ -21,6 +21,7 @@ from utils.files import readable
 
 MAX_BYTES = 500_000_000  # of one picture file; an archive entry may claim any size
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+ANNOTATIONS = (".json", ".xml")  # files of labeling tools (annotations.py)
 DEFLATE64 = 9  # of Windows' own packer, for large files
 ENCRYPTED = 1  # bit of an entry's flags
 _UNPACK = "unpack it with the program that made it, and use --folders"
@@ -29,7 +30,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
 
 @dataclass(frozen=True)
 class File:
-    """One picture file.
+    """One file of data.
 
     path: inside its folder or archive. label: how to name it to a user. size: in bytes. stamp: with the size, changes
     when the file does (time of change, or the archive's checksum). name: what its stem is taken to be, if not its own.
@@ -59,21 +60,21 @@ class File:
 
 
 def open_folder(parent: str | Path, name: str) -> list[File] | None:
-    """The pictures below PARENT/NAME, in order of their paths; None if there is no such folder."""
+    """The files of data below PARENT/NAME, in order of their paths; None if there is no such folder."""
     root = Path(parent) / name
     if not root.is_dir():
         return None
     files = []
     for path in walk(root):
         inside = PurePosixPath(path.relative_to(root).as_posix())
-        if _is_picture(inside):
+        if _is_data(inside):
             stat = path.stat()
             files.append(File(inside, readable(path), stat.st_size, stat.st_mtime_ns, path.read_bytes))
     return files
 
 
 def open_archive(parent: str | Path, name: str) -> list[File] | None:
-    """The pictures in PARENT/NAME.zip, in order of their paths; None if there is no such archive.
+    """The files of data in PARENT/NAME.zip, in order of their paths; None if there is no such archive.
 
     UserError: not a zip archive (or cut off), or an entry whose path is absolute or leads out of the archive.
     """
@@ -88,7 +89,7 @@ def open_archive(parent: str | Path, name: str) -> list[File] | None:
         inside = PurePosixPath(entry.filename.replace("\\", "/"))
         if inside.is_absolute() or ".." in inside.parts or PureWindowsPath(entry.filename).drive:
             raise UserError(f"{path} holds an unsafe path, '{entry.filename}'; download the official archive again")
-        if not entry.is_dir() and _is_picture(inside):
+        if not entry.is_dir() and _is_data(inside):
             files.append(File(inside, f"{path}/{inside}", entry.file_size, entry.CRC, _reader(archive, entry)))
     return sorted(files, key=lambda file: file.path)
 
@@ -120,8 +121,8 @@ def _reader(archive, entry):
     return lambda: read_entry(archive, entry)
 
 
-def _is_picture(path):
-    """A picture by its suffix, and neither litter nor a superpixel map."""
+def _is_data(path):
+    """A picture or annotations by its suffix, and neither litter nor a superpixel map."""
     if is_litter(path) or path.stem.lower().endswith("_superpixels"):
         return False
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in (*SUFFIXES, *ANNOTATIONS)

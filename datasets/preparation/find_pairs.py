@@ -20,10 +20,12 @@ from typing import Any
 
 from datasets import arrays
 from datasets.declaration import Declaration, Part
+from datasets.preparation import annotations
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
 from datasets.preparation.unused import unused
 from imaging.files import is_litter
+from imaging.headers import SUFFIXES
 from imaging.masks import USUAL, Labels
 from utils.errors import UserError
 
@@ -83,6 +85,7 @@ class Listing:
         """Notes on the files that are not used. Those that do not pair are among the problems."""
         pairs = [pair for found in self.pairs.values() for pair in found]
         used = [file.label for pair in pairs for file in (pair.image, *itertools.chain(*(pair.masks or ())))]
+        used += [label.partition(": ")[0] for label in used]  # of annotations, before the image's name
         used += [text.partition(": ")[0] for texts in self.problems.values() for text in texts]
         there = unused(source, used)
         if not there:
@@ -155,6 +158,10 @@ def find_pairs(
     problems = {}
     notes = []
     for split, (part, images, masks) in _open_layout(declaration.layouts, open_part).items():
+        if images and part.annotations:
+            drawn, more = _drawn(_optional(open_part, part.annotations), images, declaration)
+            masks = (masks or []) + drawn if drawn else masks
+            notes += more
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
         elif images is None:
@@ -176,6 +183,14 @@ def find_pairs(
     return pairs, problems, notes
 
 
+def _drawn(files, images, declaration):
+    """(mask files made of the files of labeling tools, notes)."""
+    drawn, notes = annotations.mask_files(files, images, declaration.classes)
+    if drawn and declaration.index_classes:
+        raise UserError(f"{drawn[0].label}: the shapes of a labeling tool have labels: --classes, not --index_classes")
+    return drawn, notes
+
+
 def _open_layout(layouts, open_part) -> dict[str, tuple[Part, list[File] | None, list[File] | None]]:
     """split -> (part, images, masks) of the first layout of which anything is there, else of the first of all."""
     opened = []
@@ -191,11 +206,19 @@ def _open_layout(layouts, open_part) -> dict[str, tuple[Part, list[File] | None,
 
 
 def _files(open_part, names, within):
+    """The pictures in all folders or archives of these names; None where one is missing, or nothing is `within`."""
     opened = [files for files in map(open_part, names) if files is not None]
     if len(opened) < len(names):
         return None
-    files = [file for files in opened for file in files if re.search(within, str(file.path))]
+    pictures = [file for files in opened for file in files if file.path.suffix.lower() in SUFFIXES]
+    files = [file for file in pictures if re.search(within, str(file.path))]
     return None if within and not files else files
+
+
+def _optional(open_part, names):
+    """The annotation files in those folders or archives of these names that there are."""
+    opened = [file for name in names for file in open_part(name) or ()]
+    return [file for file in opened if file.path.suffix.lower() in archive_files.ANNOTATIONS]
 
 
 def _named_by_path(images, masks):
