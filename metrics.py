@@ -140,7 +140,7 @@ def precision(c: Counts) -> tuple:
 
 
 def mcc(c: Counts) -> tuple:
-    """Matthews correlation in [-1, 1]; undefined where a mask, true or predicted, is of one value only."""
+    """(tp tn - fp fn) / √((tp + fp)(tp + fn)(tn + fp)(tn + fn)), in [-1, 1]; undefined where a mask is of one value."""
     positives = ((c.tp + c.fp) * (c.tp + c.fn)) ** 0.5
     negatives = ((c.tn + c.fp) * (c.tn + c.fn)) ** 0.5
     return c.tp * c.tn - c.fp * c.fn, positives * negatives
