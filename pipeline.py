@@ -8,13 +8,11 @@ the arrays stay on disk until a batch is read.
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from config import Settings
 from datasets import class_balance
-from datasets.preparation.splits import held_out
-from datasets.split import Split, subset
+from datasets.split import Split
 from imaging import hair_removal
 from imaging.augmentations import augment
 from imaging.normalization import normalize
@@ -25,18 +23,6 @@ from utils.errors import UserError
 def clean(images, settings: Settings):
     """uint8 images (B, H, W, 3) without dark hairs where `remove_hair` says so; done before anything else."""
     return per_image(hair_removal.remove, images, 3) if settings.remove_hair else images
-
-
-def divided(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """A split in two, drawn by the seed: (the rest, `fraction` of the images and at least one), both in their order.
-
-    Near-duplicates stay on one side, and both are alike in lesion area.
-
-    Raises:
-        UserError: there are no two different images.
-    """
-    few = held_out(split, fraction, seed)
-    return subset(split, np.flatnonzero(~few)), subset(split, np.flatnonzero(few))
 
 
 def steps_per_epoch(split: Split, settings: Settings) -> int:

@@ -125,17 +125,32 @@ def network_options(settings: config.Settings, classes: int, pretrained: bool) -
 
 def open_data(settings):
     """The Splits to train and to validate on; UserError where they have no masks."""
-    images = open_split(settings.data, "train")
-    if images.masks is None:
-        raise UserError(f"{settings.data}: the train split has no masks: prepare it with its ground truth")
-    if "val" not in read_meta(settings.data)["counts"]:
-        return dict(
-            zip(("train", "val"), pipeline.divided(images, settings.validation_fraction, settings.seed), strict=True)
+    splits = {}
+    for name in ("train", "val"):
+        splits[name] = open_split(settings.data, name)
+        if splits[name].masks is None:
+            raise UserError(f"{settings.data}: the {name} split has no masks: prepare it with its ground truth")
+    return splits
+
+
+def with_validation(settings: config.Settings) -> config.Settings:
+    """The settings with an address of data that have a val split: where there is none, a drawn one (datasets/folds.py).
+
+    Raises:
+        FileNotFoundError, UserError: no data, or no images with masks to draw from.
+    """
+    counts = read_meta(settings.data)["counts"]
+    if "val" in counts or "train" not in counts:
+        return settings
+    data = folds.drawn(settings.data, settings.validation_fraction, settings.seed)
+    if devices.is_first():
+        parts = read_meta(data)["counts"]
+        print(
+            f"{settings.data} has no val split: {parts['val']} of its {counts['train']} training images validate "
+            f"(validation_fraction {settings.validation_fraction:g})",
+            flush=True,
         )
-    validation = open_split(settings.data, "val")
-    if validation.masks is None:
-        raise UserError(f"{settings.data}: the val split has no masks: prepare it with its ground truth")
-    return {"train": images, "val": validation}
+    return dataclasses.replace(settings, data=data)
 
 
 # === Folds and ensembles ===
@@ -201,6 +216,7 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
     start = time.perf_counter()
     launch = launch or config.Launch()
     check(settings, launch)
+    settings = with_validation(settings)
     splits = open_data(settings)
     folder = Path("checkpoint", settings.run)
     if not launch.resume and checkpoints.files(folder):

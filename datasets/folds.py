@@ -1,9 +1,10 @@
-"""Train and val of prepared data together, divided into folds: an address that may stand for a prepared folder.
+"""Train and val of prepared data together, divided anew: an address that may stand for a prepared folder.
 
     folds:2/5:dataset_isic18     val is the second of five folds, train the other four
     folds:5:dataset_isic18       train and val are both all images, one fold after the other
+    folds:0.1@7:dataset_mine     val is a tenth of the images, drawn by seed 7: what train.py takes where there is none
 
-test is that of the data. Near-duplicates and copies are in one fold, and the folds are alike in lesion area; they are
+test is that of the data. Near-duplicates and copies are in one part, and the parts are alike in lesion area; folds are
 the same wherever images and masks are, whatever the seed of a run.
 """
 
@@ -24,11 +25,16 @@ PARTS = ("train", "val")  # that are divided
 
 
 class Address(NamedTuple):
-    """What an address says: the fold to validate on, 0 for all of them, the number of folds, the data."""
+    """What an address says: the fold to validate on, 0 for all of them, the number of folds, the data.
+
+    fraction, seed: of the images to validate on in place of folds; fraction is None where there are folds.
+    """
 
     fold: int
     count: int
     data: str
+    fraction: float | None = None
+    seed: int = 0
 
 
 def address(data: str, count: int, fold: int = 0) -> str:
@@ -36,8 +42,16 @@ def address(data: str, count: int, fold: int = 0) -> str:
     return f"{FOLDS}{fold}/{count}:{data}" if fold else f"{FOLDS}{count}:{data}"
 
 
+def drawn(data: str, fraction: float, seed: int) -> str:
+    """The address of a fraction of the images that is drawn by a seed."""
+    return f"{FOLDS}{fraction:g}@{seed}:{data}"
+
+
 def parsed(text: str | Path) -> Address:
     """The parts of an address. UserError: it is none."""
+    match = re.fullmatch(rf"{FOLDS}(0\.\d+)@(-?\d+):(?!{FOLDS})(.+)", str(text))
+    if match:
+        return Address(1, 2, match[3], float(match[1]), int(match[2]))
     match = re.fullmatch(rf"{FOLDS}(?:([1-9]\d*)/)?([1-9]\d*):(?!{FOLDS})(.+)", str(text))
     if match:
         where = Address(int(match[1] or 0), int(match[2]), match[3])
@@ -120,7 +134,7 @@ def _joined(data):
 
 def _numbers(where, name):
     """int (N,): which of the joined images a split of an address has."""
-    fold = _fold_of_each(where)
+    fold = _fold_of_each(where)  # of a drawn fraction, 0 for it and 1 for the rest
     if not where.fold:
         return np.argsort(fold, kind="stable")
     inside = fold == where.fold - 1
@@ -131,12 +145,16 @@ def _fold_of_each(where):
     """int (N,): the fold of each of the joined images, from 0."""
     meta = Path(where.data, "meta.json")
     changed = 0 if where.data.startswith(RECORDS) or not meta.is_file() else meta.stat().st_mtime_ns
-    return _divided(where.data, where.count, changed)
+    return _divided(where, changed)
 
 
 @functools.lru_cache(maxsize=4)
-def _divided(data, count, changed):
+def _divided(where, changed):
     """`_fold_of_each`; all images are read for it, anew when the data have `changed`."""
+    data = where.data
+    count = where.count
+    if where.fraction is not None:
+        return np.where(splits.held_out(_joined(data), where.fraction, where.seed), 0, 1)
     areas, groups = splits.areas_and_groups(_joined(data))
     different = len(np.unique(groups))
     if different < count:

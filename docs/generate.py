@@ -19,8 +19,7 @@ import sys
 import typing
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import config
 import metrics
@@ -29,6 +28,7 @@ from imaging.augmentations import Augmentations
 from utils.files import replacing
 from utils.settings import default_of
 
+DOCS = Path(__file__).resolve().parent
 MADE = "<!-- made by docs/generate.py: change the code, not this page -->"
 COMMANDS = {  # what is typed: (module, subcommands, what it does)
     "dataset_isic18.py": ("dataset_isic18", (), "ISIC 2018 into prepared arrays"),
@@ -123,8 +123,8 @@ def commands():
     rows = [(f"[`python {typed}`](#{anchor(f'python {typed}')})", what) for typed, (_, _, what) in COMMANDS.items()]
     parts = [
         MADE,
-        "# Commands\n\nOptions are spelled `--snake_case`; `--help` shows them in under a second. Settings are options of"
-        " `train.py`, too: [settings](settings.md). What is written where: [files](files.md).",
+        "# Commands\n\nOptions are spelled `--snake_case`; `--help` shows them in under a second. Settings are options"
+        " of `train.py`, too: [settings](settings.md). What is written where: [files](files.md).",
         table(("command", "what it does"), rows),
     ]
     parts += [command(typed, *entry) for typed, entry in COMMANDS.items()]
@@ -186,18 +186,13 @@ def arguments(text):
 
 def scores():
     """The page of scores."""
-    rows = [
-        (f"`{name}`", one.label, formula(one), *of_score(one))
-        for name, one in metrics.SCORES.items()
-    ]
+    rows = [(f"`{name}`", one.label, formula(one), *of_score(one)) for name, one in metrics.SCORES.items()]
     titles = ("score", "in reports", "formula", "an image where it is 0/0", "kinds", "in `log.csv`")
     probabilities = [
         (f"`{name}`", label, " ".join(getattr(score_histogram.ScoreHistogram, name).__doc__.split()))
         for name, label in score_histogram.SCORES.items()
     ]
-    distances = re.findall(
-        r"^ {4,}(\w+) {2,}(.+)$", surface_distances.scores.__doc__, re.MULTILINE
-    )
+    distances = re.findall(r"^ {4,}(\w+) {2,}(.+)$", surface_distances.scores.__doc__, re.MULTILINE)
     parts = [
         MADE,
         "# Scores\n\nFrom counts of pixels: true and false positives and negatives, tp, fp, fn, tn, of each image and"
@@ -213,11 +208,12 @@ def scores():
             [(f"`{kind}`", ", ".join(f"`{name}`" for name in metrics.main_scores(kind))) for kind in summary.MEANING],
         ),
         "## Of probabilities\n\n" + table(("score", "in reports", "meaning"), probabilities),
-        "`presence`: how well the largest probability of an image detects that the class is in it at all, the area under"
-        " the ROC curve over images.",
+        "`presence`: how well the largest probability of an image detects that the class is in it at all, the area"
+        " under the ROC curve over images.",
         "## Of boundaries\n\nWith `--boundary`; distances are Euclidean, between the centers of outline pixels.\n\n"
         + table(("score", "meaning"), [(f"`{name}`", text) for name, text in distances]),
-        "The first two also in thousandths of the image's diagonal, `…_per_mille`. With one mask empty distances are undefined and F1 is 0; with both empty all are undefined.",
+        "The first two also in thousandths of the image's diagonal, `…_per_mille`. With one mask empty distances are"
+        " undefined and F1 is 0; with both empty all are undefined.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -242,7 +238,9 @@ def notebook():
     page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     page = re.sub(r"```text\n.*?```\n*", "", page, flags=re.DOTALL)  # what commands print
     cells = []
-    for number, part in enumerate(re.split(r"((?:<!-- not run: .*? -->\n)?```(?:sh|python)\n.*?```)", page, flags=re.DOTALL)):
+    for number, part in enumerate(
+        re.split(r"((?:<!-- not run: .*? -->\n)?```(?:sh|python)\n.*?```)", page, flags=re.DOTALL)
+    ):
         code = re.fullmatch(r"```(sh|python)\n(.*?)```", part, flags=re.DOTALL)
         if code:
             cells.append(code_cell(number, in_notebook(code[2]) if code[1] == "sh" else code[2]))

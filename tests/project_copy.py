@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = ("tests", "benchmarks", "experiments")
+LEFT_OUT = ("tests", "benchmarks", "experiments", "docs")
 
 
 def copy_project(folder):

@@ -9,12 +9,8 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import miniature
-import numpy as np
 import pytest
 import tiny_run
 from doc_pages import PAGES, ROOT, blocks, commands, read
@@ -22,10 +18,14 @@ from project_copy import copy_project
 
 import config
 import runs
-from imaging import mask_files
 
 SMALL = ["--model", "unet", "--options", '{"width": 2, "depth": 1}', "--epochs", "1", "--batch_size", "4"]
-SMALL += ["--normalize", "unit", "--precision", "float32", "--samples_every", "0"]
+SMALL += ["--normalize", "unit", "--precision", "float32", "--samples_every", "0", "--no_turn"]
+SMALL += [
+    part
+    for name in ("rotation", "zoom", "shift", "brightness", "contrast", "saturation", "hue")
+    for part in (f"--{name}", "0")
+]
 TO_RUN = [page for page in PAGES if page not in ("README.md", "docs/tutorial.md")]
 pytestmark = pytest.mark.usefixtures("graphs_as_traced")
 
@@ -128,8 +128,16 @@ def test_the_page(page, scratch):
 @pytest.mark.parametrize(
     ("page", "files"),
     [
-        ("docs/own_data.md", ["check.jpg", "output/mine/test/metrics.json", "predictions/mine_images/predictions.csv"]),
-        ("docs/classes.md", ["predictions/two/val/0_nail.png"]),
+        (
+            "docs/own_data.md",
+            [
+                "check.jpg",
+                "output/mine/val/metrics.json",
+                "output/mine/test/metrics.json",
+                "predictions/mine_images/predictions.csv",
+            ],
+        ),
+        ("docs/classes.md", ["output/two/val/classes.csv", "dataset_two_files/meta.json"]),
         ("docs/data.md", ["dataset_isic18_64x96_augmented/meta.json", "output/augmentation.png", "cleaned/a.png"]),
         ("docs/program.md", ["masks/photo_segmentation.png", "released/lesion.keras", "released/lesion.md"]),
         ("docs/recipe.md", ["output/isic18_cpu/curves.png"]),

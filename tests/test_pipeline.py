@@ -4,6 +4,7 @@ import pytest
 import pipeline
 from config import Settings
 from datasets.arrays import open_split
+from datasets.split import subset
 
 
 def batches(data):
@@ -41,19 +42,14 @@ def test_a_run_goes_on_from_any_step(discs):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
-def test_a_training_set_without_validation_images_is_divided(discs):
+def test_parts_of_a_split_are_read_like_a_split(discs):
     split = open_split(discs, "train")
-    rest, few = pipeline.divided(split, 0.2, seed=3)
-    assert len(few.ids) == 4 and sorted(rest.ids + few.ids) == split.ids
-    assert pipeline.divided(split, 0.2, seed=3)[1].ids == few.ids != pipeline.divided(split, 0.2, seed=4)[1].ids
     settings = Settings(batch_size=16, epochs=1, normalize="unit")
-    for part in (rest, few):
+    for part in (subset(split, np.array([0, 3, 4])), subset(split, np.array([7]))):
         seen = np.concatenate([x for x, _ in batches(pipeline.training(part, settings))])
         assert sorted(split.ids[i] for i in numbers(split, seen)) == part.ids
         masks = np.concatenate([y for _, y in batches(pipeline.evaluation(part, settings))])
         assert np.array_equal(masks, split.masks[[split.ids.index(i) for i in part.ids]])
-    with pytest.raises(ValueError, match="1 training images, all alike, cannot be divided"):
-        pipeline.divided(pipeline.subset(split, np.array([2])), 0.5, 0)
 
 
 def test_the_names_of_a_batch_are_known(discs):

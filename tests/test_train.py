@@ -192,8 +192,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(discs):
 
 def test_data_without_a_val_split(discs, capsys):
     write_discs(Path("bare"), counts={"train": 20})
-    train.main(write_config("bare", epochs=1, validation_fraction=0.25))
+    argv = write_config("bare", epochs=1, validation_fraction=0.25)
+    train.main(argv)
+    assert (
+        "bare has no val split: 5 of its 20 training images validate (validation_fraction 0.25)"
+        in capsys.readouterr().out
+    )
     assert runs.facts("checkpoint_best/tiny")["images"] == {"train": 15, "val": 5}
+    settings = runs.settings("checkpoint_best/tiny")
+    assert settings.data == f"folds:0.25@{settings.seed}:bare"
+    assert "is finished, 1 epochs" in refused([*argv, "--resume"])  # the same division
 
 
 def test_weights_that_cannot_be_fetched_name_the_remedy(discs, monkeypatch):

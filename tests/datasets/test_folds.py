@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from discs import disc
+from discs import disc, write_discs
 
 from datasets import folds
 from datasets.arrays import Writer, open_split, read_meta
@@ -47,6 +47,22 @@ def spans(data):
     """Where each of the three folds begins and ends."""
     ends = np.cumsum([len(open_split(f"folds:{fold}/3:{data}", "val").ids) for fold in (1, 2, 3)])
     return zip([0, *ends[:-1]], ends, strict=True)
+
+
+def test_a_fraction_is_drawn_by_the_seed(tmp_path):
+    write_discs(tmp_path / "bare", counts={"train": 20, "test": 3})
+    whole = open_split(tmp_path / "bare", "train")
+    where = folds.drawn(str(tmp_path / "bare"), 0.2, 3)
+    assert where == f"folds:0.2@3:{tmp_path / 'bare'}" and not folds.is_all(where)
+    rest, few = (open_split(where, name) for name in ("train", "val"))
+    assert len(few.ids) == 4 and sorted(rest.ids + few.ids) == whole.ids
+    assert open_split(where, "val").ids == few.ids != open_split(where.replace("@3", "@4"), "val").ids
+    assert np.array_equal(few.masks[:], whole.masks[[whole.ids.index(name) for name in few.ids]])
+    assert read_meta(where)["counts"] == {"train": 16, "val": 4, "test": 3}
+    assert open_split(where, "test").ids == open_split(tmp_path / "bare", "test").ids
+    write_discs(tmp_path / "one", counts={"train": 1})
+    with pytest.raises(UserError, match="1 training images, all alike, cannot be divided"):
+        open_split(folds.drawn(str(tmp_path / "one"), 0.5, 0), "val")
 
 
 def test_folds_are_alike_in_area(data):
