@@ -63,7 +63,7 @@ def test_the_notebook_has_every_command_of_the_tutorial():
 def template(node):
     """A string of the code as a regular expression, each value in it any text; None where it is no string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return re.escape(node.value.replace("\n", " "))
+        return re.escape(re.sub(r"\s+", " ", node.value))
     if isinstance(node, ast.JoinedStr):
         return "".join(template(part) or ".+?" for part in node.values)
     return None

@@ -21,11 +21,8 @@ import runs
 
 SMALL = ["--model", "unet", "--options", '{"width": 2, "depth": 1}', "--epochs", "1", "--batch_size", "4"]
 SMALL += ["--normalize", "unit", "--precision", "float32", "--samples_every", "0", "--no_turn"]
-SMALL += [
-    part
-    for name in ("rotation", "zoom", "shift", "brightness", "contrast", "saturation", "hue")
-    for part in (f"--{name}", "0")
-]
+for setting in ("rotation", "zoom", "shift", "brightness", "contrast", "saturation", "hue"):
+    SMALL += [f"--{setting}", "0"]
 TO_RUN = [page for page in PAGES if page not in ("README.md", "docs/tutorial.md")]
 pytestmark = pytest.mark.usefixtures("graphs_as_traced")
 
