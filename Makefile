@@ -5,7 +5,7 @@ OLDEST := .venv-oldest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo lint test test-oldest campaign bench clean
+.PHONY: help setup demo lint test test-oldest campaign bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -45,6 +45,9 @@ campaign: setup  ## damaged files, kills, full disks and the like at every comma
 
 bench: setup     ## measure the speed of every part, one after the other
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: setup      ## write the pages of docs/ that are made of the code anew
+	$(BIN)/python docs/generate.py
 
 clean:           ## remove the environments, caches and what the demo wrote
 	rm -rf .venv .venv-oldest build *.egg-info .pytest_cache .ruff_cache demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
