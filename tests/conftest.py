@@ -24,7 +24,7 @@ tf.config.set_logical_device_configuration(
 
 LONGEST = (  # files
     *("test_special_steps", "test_model", "test_devices", "test_kills", "test_train", "test_precision"),
-    *("test_conversion", "test_train_folds"),
+    *("test_conversion", "test_train_folds", "test_docs_commands"),
 )
 
 

@@ -9,18 +9,20 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import miniature
 import pytest
 import tiny_run
 from doc_pages import PAGES, ROOT, blocks, commands, read
+from matplotlib.figure import Figure
 from project_copy import copy_project
 
 import config
 import runs
 
 SMALL = ["--model", "unet", "--options", '{"width": 2, "depth": 1}', "--epochs", "1", "--batch_size", "4"]
-SMALL += ["--normalize", "unit", "--precision", "float32", "--samples_every", "0", "--no_turn"]
+SMALL += ["--normalize", "unit", "--precision", "float32", "--samples_every", "0", "--no_turn", "--no_tta"]
 for setting in ("rotation", "zoom", "shift", "brightness", "contrast", "saturation", "hue"):
     SMALL += [f"--{setting}", "0"]
 TO_RUN = [page for page in PAGES if page not in ("README.md", "docs/tutorial.md")]
@@ -100,6 +102,7 @@ def scratch(tmp_path_factory):
     (folder / "configs").symlink_to(ROOT / "configs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(Figure, "savefig", lambda figure, path, **_: Path(path).touch())  # tests/figures looks at them
         patch.setattr(runs, "SHIPPED", folder / "pretrained")
         run_page("README.md")
         yield folder
@@ -171,6 +174,7 @@ def test_metrics_have_the_keys_of_the_page_of_files(scratch):
     assert {*keys} <= {*said}
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_tutorial(tmp_path):
     nbformat = pytest.importorskip("nbformat", reason="pip install -r requirements-dev.txt")
     nbclient = pytest.importorskip("nbclient", reason="pip install -r requirements-dev.txt")
