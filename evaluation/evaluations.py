@@ -19,6 +19,7 @@ import numpy as np
 
 import config
 import runs
+from datasets import folds
 from evaluation import report_formats, summary
 from utils import errors
 from utils.files import read_json, replacing
@@ -39,7 +40,7 @@ def name_of(
     used: the settings with other data, tta or clean in them. threshold, at: as evaluate.evaluate takes them.
     """
     parts = [split]
-    if used.data != own.data:
+    if folds.plain(used.data) != folds.plain(own.data):
         parts.append(re.sub(r"[^\w.-]+", "_", used.data).strip("_."))
     if at != "source":
         parts.append(at)

@@ -1,5 +1,6 @@
 """A folder for each evaluation: none overwrites another, all are found again; what is noted with the run is true."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -64,6 +65,12 @@ def test_the_same_evaluation_again_leaves_nothing_of_the_first():
     assert os.listdir("predictions/tiny/val_network") == ["ISIC_0000000_segmentation.png"]
     assert os.listdir("output/tiny/val_network/worst") == ["01_ISIC_0000000.png"]
     assert not Path("output/tiny/val_network/errors_worst.png").exists()
+
+
+def test_test_images_are_the_same_however_the_others_are_divided():
+    own = config.Settings(data="folds:0.1@3:mine")
+    assert evaluations.name_of("test", own, dataclasses.replace(own, data="mine")) == "test"
+    assert evaluations.name_of("test", own, dataclasses.replace(own, data="other", tta=True)) == "test_other_tta"
 
 
 def test_an_evaluation_is_found_by_run_split_and_name():
