@@ -77,10 +77,11 @@ def _draw_panel(axes, name, lines):
             _draw_line(axes, line)
     light_grid(axes, xlabel="epoch", title=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if name == "learning rate":
-        axes.set_yscale("log", nonpositive="mask")  # a schedule may end at 0
-    elif axes.get_lines():
+    drawn = axes.get_lines()
+    if name != "learning rate" and drawn:
         axes.legend(frameon=False, fontsize=8)
+    elif any((line.get_ydata() > 0).any() for line in drawn):
+        axes.set_yscale("log", nonpositive="mask")  # a schedule may begin or end at 0
 
 
 def _draw_line(axes, line):

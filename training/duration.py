@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 import config
 import pipeline
-from datasets.split import Split
+from datasets.split import Split, subset
 from training import steps
 from utils.errors import UserError
 
@@ -73,7 +73,7 @@ def _step(loop, split, settings):
 def _validation(loop, split, settings):
     """Seconds of a validation."""
     count = min(len(split.ids), STEPS * settings.batch_size)
-    some = pipeline.evaluation(pipeline.subset(split, np.arange(count)), settings)
+    some = pipeline.evaluation(subset(split, np.arange(count)), settings)
     loop.validate(some.take(1))  # is traced
     start = time.perf_counter()
     loop.validate(some)

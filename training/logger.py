@@ -17,6 +17,7 @@ import pipeline
 import runs
 from compute import devices
 from datasets.arrays import read_meta
+from datasets.split import subset
 from figures import training_curves
 from utils.files import replacing
 
@@ -131,7 +132,7 @@ class Recorder:
 
     def _samples(self):
         """The first validation images, their masks and predictions, side by side: uint8 (n, H, 3 W, 3)."""
-        split = pipeline.subset(self.splits["val"], np.arange(min(SAMPLES, len(self.splits["val"].ids))))
+        split = subset(self.splits["val"], np.arange(min(SAMPLES, len(self.splits["val"].ids))))
         images, _ = next(iter(pipeline.evaluation(split, self.settings, SAMPLES)))
         logits = keras.ops.convert_to_numpy(self.deployed(images.numpy(), training=False))
         maps = [split.masks[:] > 0, logits >= math.log(self.settings.threshold / (1 - self.settings.threshold))]

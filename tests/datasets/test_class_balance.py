@@ -7,7 +7,7 @@ import tensorflow as tf
 import pipeline
 from config import Settings
 from datasets import class_balance
-from datasets.split import Split
+from datasets.split import Split, subset
 
 CLASSES = ["common", "rare", "rarest"]
 SHOWN = np.array([[1, 0, 0]] * 6 + [[1, 1, 0]] * 2 + [[0, 0, 1]] + [[0, 0, 0]] * 3)  # 8, 2 and 1 of 12 images
@@ -24,7 +24,7 @@ def split():
 def test_class_weights_by_hand(split):
     assert class_balance.class_weights(split) == [1.0, 4.0, 8.0]
     with pytest.raises(ValueError, match="no training image shows rarest: give them as a list"):
-        class_balance.class_weights(pipeline.subset(split, np.arange(8)))
+        class_balance.class_weights(subset(split, np.arange(8)))
 
 
 def test_draws_are_as_frequent_as_their_probabilities(split):

@@ -27,6 +27,14 @@ def test_curves_need_no_more_than_the_loss(tmp_path):
     assert has_color(tmp_path / "curves.png", palette.CLASSES[0])
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_first_step_of_a_warmup_has_no_rate(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss,learning_rate\n1,0.5,0.0\n")
+    training_curves.curves(path, tmp_path / "curves.png")
+    assert has_color(tmp_path / "curves.png", palette.CLASSES[0])
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
