@@ -4,7 +4,7 @@
     python dataset_isic18.py --archives DIR                     the official .zip files in DIR, read without unpacking
     python dataset_isic18.py --download                         fetch those first, into dataset_isic18/archives (14 GB)
     python dataset_isic18.py --synthetic 300                    phantoms drawn by the program, to try things out
-    python dataset_isic18.py --splits configs/isic18_splits.csv --archives DIR     the division of the README's results
+    python dataset_isic18.py --splits configs/isic18_splits.csv --archives DIR     the division of docs/results.md
     python dataset_isic18.py --task 2 --root dataset_isic18_task2 --archives DIR      the five attributes
 
 The official names are ISIC2018_Task1-2_Training_Input, ISIC2018_Task1_Training_GroundTruth and so on, as folders or
