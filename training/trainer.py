@@ -259,7 +259,7 @@ class Training:
             memory += f", {gpu.name.removeprefix('/device:')} {peak / 2**30:.1f} GiB"
         return (
             f"best epoch {best['epoch']}: {scores}; {seconds:.0f} s, {speed:.1f} images/s, peak memory {memory}\n"
-            f"next: python evaluate.py --run {self.settings.run} --split test"
+            f"next: python evaluate.py --run {self.settings.run}, which chooses thresholds; then with --split test"
         )
 
 
