@@ -146,7 +146,9 @@ def blocks(result: dict) -> list:
         for name, one in found["each"].items()
     ]
     columns = ["annotator", "images", *(f"{score}, {who}" for who in ("network", "others") for score in LABELS)]
-    more = "Network: of the network and this annotator; others: of this annotator and the others, over the same images."
+    more = (
+        "Network: the network's agreement with this annotator; others: that of the other annotators of the same images."
+    )
     return [
         Heading("Several annotators"),
         Text(verdict(found)),
