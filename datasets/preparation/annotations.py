@@ -219,7 +219,10 @@ def _labelme_shape(shape) -> Draw:
 
 
 def _is_label_studio(content):
-    return isinstance(content, list) and all(isinstance(task, dict) and "data" in task for task in content[:1])
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, dict) and "annotation_id" in first and "data" not in first:
+        raise UserError("an export of Label Studio as JSON-MIN; export it as JSON")
+    return isinstance(first, dict) and "data" in first
 
 
 def _label_studio(content) -> Iterator[Annotated]:

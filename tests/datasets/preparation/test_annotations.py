@@ -205,6 +205,7 @@ def damaged(change, **fields):
         ("a.json", damaged("shape", segmentation=[[0, 0, float("nan"), 1, 2, 2]]), "far out of its image"),
         ("a.json", damaged("shape", segmentation=[["x", 0, 1, 1, 2, 2]]), "could not convert"),
         ("a.json", damaged("all", images=5), "TypeError"),
+        ("a.json", '[{"image": "/a.png", "annotation_id": 1, "tag": []}]', "as JSON-MIN; export it as JSON"),
         ("a.xml", "<annotations><image", "ExpatError"),
         ("a.xml", bomb(), "declares entities"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotations>&x;</annotations>', "entities"),
