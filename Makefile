@@ -12,7 +12,7 @@ help:            ## this list
 
 setup: .venv/ready ## make .venv and install everything
 
-.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-export.txt requirements-dev.txt
+.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-export.txt requirements-dicom.txt requirements-dev.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) $(VERSIONS)

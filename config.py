@@ -143,6 +143,10 @@ class TrainingSettings:
         0,
         1,
     )
+    annotator: Literal["consensus", "drawn"] = setting(
+        "consensus",
+        "the mask of images with several annotators: their consensus, or that of one, drawn anew at each step",
+    )
     batch_size: int = setting(16, "images a step, over all devices together", 1, 10**6)
     accumulate: int = setting(
         1, "steps whose gradients make one update, as one step on so many times the images would", 1, 10**4

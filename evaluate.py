@@ -26,6 +26,7 @@ test, test_no_tta, test_best, test_dataset_ph2 … (evaluation/evaluations.py); 
         per_image.csv            counts and scores of each image and class
         thresholds.csv           scores over thresholds
         classes.csv              where there are several: a row a class, their mean, all together
+        annotators.csv           where masks are of several annotators: their agreement, and the network's with them
         *.png                    ROC, Precision_recall, scores; sample_results: the best, median and worst image
         worst/                   the 20 worst images
     predictions/RUN/EVALUATION/<id>_segmentation.png     masks, 0 and 255

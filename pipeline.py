@@ -6,6 +6,7 @@ step. So a run can go on from any step and meet the batches it would have met, n
 the arrays stay on disk until a batch is read.
 """
 
+import dataclasses
 import math
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ from config import Settings
 from datasets import class_balance
 from datasets.split import Split
 from imaging import hair_removal
-from imaging.augmentations import augment
+from imaging.augmentations import augment, key
 from imaging.normalization import normalize
 from imaging.per_image import per_image
 from utils.errors import UserError
@@ -42,20 +43,25 @@ def training(split: Split, settings: Settings, first_step: int = 0) -> tf.data.D
         tf.data.Dataset of images (B, H, W, 3) float32, normalized, and masks (B, H, W, C) float32 {0, 1}.
 
     Raises:
-        UserError: the split has no masks.
+        UserError: the split has no masks, or none of several annotators of which to draw.
     """
     if split.masks is None:
         raise UserError("the training images have no masks: prepare the data with their ground truth")
     draws = _draws(split, settings)
 
     def read(step):
-        return step, *_gather(split, _order(len(split.ids), settings, step, draws))
+        numbers = _order(len(split.ids), settings, step, draws)
+        if settings.annotator == "drawn":
+            return step, *_drawn(split, numbers, settings, step)
+        return step, *_gather(split, numbers)
 
     def prepare(step, images, masks):
         seed = tf.stack([tf.cast(settings.seed, tf.int64), step])
         images, masks = augment(clean(images, settings), masks, settings, seed)
         return normalize(images, settings.normalize), masks
 
+    if settings.annotator == "drawn" and not split.annotators:
+        raise UserError("annotator drawn: the training images have no masks of several annotators (docs/annotators.md)")
     steps = tf.data.Dataset.range(first_step, steps_per_epoch(split, settings) * settings.epochs)
     return steps.map(read).map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
@@ -102,6 +108,16 @@ def evaluation(split: Split, settings: Settings, batch_size: int | None = None) 
         return (images, tf.cast(arrays[1], tf.float32)) if len(arrays) > 1 else images
 
     return tf.data.Dataset.range(0, count, batch).map(read).prefetch(tf.data.AUTOTUNE)
+
+
+def _drawn(split, numbers, settings, step):
+    """Images (B, H, W, 3) and for each the mask of one of its annotators (B, H, W, C), drawn by seed and step."""
+    images, votes = _gather(dataclasses.replace(split, masks=split.votes), numbers)
+    counts = tf.gather(tf.constant([len(names) for names in split.annotators]), numbers)  # (B,)
+    seed = key(tf.stack([tf.cast(settings.seed, tf.int64), step]), "annotator")
+    chance = tf.random.stateless_uniform(tf.shape(numbers), seed)  # [0, 1)
+    chosen = tf.cast(tf.cast(counts, tf.float32) * chance, tf.uint8)[:, None, None, None]
+    return images, tf.bitwise.bitwise_and(tf.bitwise.right_shift(votes, chosen), np.uint8(1))
 
 
 def _gather(split, numbers):

@@ -183,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--overlays", action="store_true", help="also pictures of the image with its mask")
     parser.add_argument("--tint", action="store_true", help="overlays are tinted inside the mask, too")
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
-    text = "also files for labeling tools (docs/labelling.md); may be given again"
+    text = "also files for labeling tools (docs/labelling.md), or DICOM; may be given again"
     parser.add_argument("--format", action="append", choices=hand_off.FORMATS, default=[], help=text)
     return parser
 

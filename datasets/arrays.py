@@ -3,6 +3,8 @@
     ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
     ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order;
                           where some are copies (augmentation.py) also source: the name of the image that each copies
+    ROOT/votes_train.npy  where masks are of several annotators, whose consensus the mask is: uint8 (N, H, W, classes),
+                          bit k the mask of the image's annotator k; the index then has a column of their names
     ROOT/meta.json        dataset, task, size [H, W], classes, counts per split, splits with masks, version, and more
 
 The same for val and test. A split without masks has no mask file. Reading:
@@ -41,7 +43,7 @@ VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
 COMMITTED = ".committed"  # folder of whole arrays that are on their way into place
 LOOKED_AT = 16  # masks of a split whose values are looked at when it is opened
-_INDEX_COLUMNS = ["id", "height", "width", "source"]
+_INDEX_COLUMNS = ["id", "height", "width", "source", "annotators"]
 
 
 # === Reading ===
@@ -115,7 +117,20 @@ def open_split(root: str | Path, name: str) -> Split:
     sources = _sources(rows, meta.get("augmented"), name)
     require_file_names(ids, index)
     require_file_names(classes, root / "meta.json")
-    return Split(images, masks, ids, np.array(sizes, np.int64).reshape(count, 2), classes, sources)
+    votes = annotators = None
+    if name in meta.get("votes", []):
+        votes = _open_array(root / f"votes_{name}.npy", (count, *size, len(classes)))
+        annotators = _annotators(rows, index)
+    shapes = np.array(sizes, np.int64).reshape(count, 2)
+    return Split(images, masks, ids, shapes, classes, sources, votes, annotators)
+
+
+def _annotators(rows, index):
+    """Names of the annotators of each image, from the rows of its index."""
+    names = [(row.get("annotators") or "").split() for row in rows]
+    if not all(0 < len(each) <= 8 for each in names):  # bits of a byte
+        raise UserError(f"{index} does not name the annotators of every image; prepare again")
+    return names
 
 
 def _sources(rows, augmented, split):
@@ -219,12 +234,15 @@ class Writer:
         mask: np.ndarray | None,
         original_size: tuple[int, int],
         source: str | None = None,
+        votes: np.ndarray | None = None,
+        annotators: Sequence[str] = (),
     ) -> None:
         """Append one pair to `split`.
 
         identifier: name of the source image. image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1},
         or None for all images of the split. original_size: (height, width) of the source image in pixels.
-        source: name of the image that this one is a copy of.
+        source: name of the image that this one is a copy of. votes, annotators: of all images of the split or of none,
+        the masks of several annotators, see `Split`, and their names.
         """
         with self._explain_disk_full():
             rows = self._index.setdefault(split, [])
@@ -235,7 +253,9 @@ class Writer:
             self._append(f"data_{split}", image, 3)
             if mask is not None:
                 self._append(f"mask_{split}", mask, len(self.classes))
-            rows.append((identifier, *original_size, source or identifier))
+            if votes is not None:
+                self._append(f"votes_{split}", votes, len(self.classes))
+            rows.append((identifier, *original_size, source or identifier, " ".join(annotators)))
 
     def _append(self, name, row, channels):
         if name not in self._arrays:
@@ -258,11 +278,16 @@ class Writer:
             array.close()
         for split, rows in self._index.items():
             with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
-                columns = 4 if any(row[3] != row[0] for row in rows) else 3  # the last where there are copies
-                csv.writer(file, lineterminator="\n").writerows(row[:columns] for row in [_INDEX_COLUMNS, *rows])
+                kept = [0, 1, 2]
+                kept += [3] if any(row[3] != row[0] for row in rows) else []  # where there are copies
+                kept += [4] if any(row[4] for row in rows) else []
+                table = ([row[column] for column in kept] for row in [_INDEX_COLUMNS, *rows])
+                csv.writer(file, lineterminator="\n").writerows(table)
         counts = {split: len(self._index[split]) for split in sorted(self._index, key=SPLITS.index)}
         meta = {**self.meta, "size": list(self.size), "classes": self.classes, "counts": counts}
         meta |= {"masks": [split for split in counts if f"mask_{split}" in self._arrays], "version": VERSION}
+        votes = [split for split in counts if f"votes_{split}" in self._arrays]
+        meta |= {"votes": votes} if votes else {}
         (self._partial / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         # 2. from here on they count
         _finish_commit(self.root)
@@ -296,5 +321,7 @@ def _finish_commit(root):
             (root / f"index_{split}.csv").unlink(missing_ok=True)
         if split not in meta["masks"]:
             (root / f"mask_{split}.npy").unlink(missing_ok=True)
+        if split not in meta.get("votes", []):
+            (root / f"votes_{split}.npy").unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         committed.rmdir()

@@ -70,6 +70,7 @@ class Declaration:
     archives: those that --download fetches; empty if they are to be had by hand only, from the homepage.
     index_classes: names of the classes where one mask file holds all, the first as value 1, the second as 2 …
     labels: what the values of mask files mean, where that is not the usual.
+    consensus: "majority" or "staple" where an image has masks of several annotators (preparation/annotators.py).
     lesion_table: (file, column of image ids, column of lesion ids) of a table beside the folders or archives, if the
     set has one; it keeps the images of a lesion together. `file` may have wildcards.
     """
@@ -87,6 +88,7 @@ class Declaration:
     archives: tuple[Archive, ...] = ()
     index_classes: tuple[str, ...] = ()
     labels: Labels = USUAL
+    consensus: str = ""
     lesion_table: tuple[str, str, str] | None = None
 
     @property

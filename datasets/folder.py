@@ -11,6 +11,9 @@ One class needs nothing more. Several classes lie
 In place of mask files, or of some, files of labeling tools may lie there, in annotations/ or beside the images: COCO,
 LabelMe or Label Studio in JSON, CVAT in XML (docs/labelling.md). Their labels are the classes.
 
+Several annotators: --annotators majority, with masks named <image>_<annotator>, such as photo_a.png and photo_b.png
+(<image>_<class>_<annotator> of several classes), or the table and files of ISIC MultiAnnot++ (docs/annotators.md).
+
 Masks are black and white. Where they are not, say what their values mean (docs/reading.md): --mask_values 1 makes 1 the
 lesion, --ignore 255 makes background of an unsure border of that value; of masks with a palette these are indices.
 """
@@ -50,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--classes", type=names, default=["lesion"], help="own data: a mask file for each of these")
     classes.add_argument("--index_classes", type=names, default=[], help="own data: values of the one mask file")
+    text = "own data: masks of several annotators, IMAGE_ANNOTATOR.png, and how they become one (docs/annotators.md)"
+    parser.add_argument("--annotators", choices=("majority", "staple"), default="", help=text)
     parser.add_argument("--mask_values", type=_values, default=(), help="own data: values of a mask that are lesion")
     parser.add_argument("--ignore", type=_values, default=(), help="own data: unsure values, which become background")
 
@@ -58,7 +63,9 @@ def from_arguments(args: argparse.Namespace) -> Declaration:
     """The declaration by the options of `add_arguments`. UserError: two of them contradict each other."""
     if args.index_classes and args.mask_values:
         raise UserError("--index_classes says itself what the values are: leave --mask_values out")
-    return declaration(args.classes, args.index_classes, Labels(args.mask_values, args.ignore))
+    if args.index_classes and args.annotators:
+        raise UserError("--annotators wants a mask file for each class: --classes in place of --index_classes")
+    return declaration(args.classes, args.index_classes, Labels(args.mask_values, args.ignore), args.annotators)
 
 
 def _values(text):
@@ -70,13 +77,16 @@ def _values(text):
 
 
 def declaration(
-    classes: Sequence[str] = ("lesion",), index_classes: Sequence[str] = (), labels: Labels = USUAL
+    classes: Sequence[str] = ("lesion",),
+    index_classes: Sequence[str] = (),
+    labels: Labels = USUAL,
+    consensus: str = "",
 ) -> Declaration:
     """DATASET with masks of other classes: a file for each of `classes`, or one with the values of `index_classes`.
 
-    labels: what the values of the mask files mean.
+    labels: what the values of the mask files mean. consensus: of several annotators, as `Declaration` has it.
     """
-    one = dataclasses.replace(DATASET, labels=labels)
+    one = dataclasses.replace(DATASET, labels=labels, consensus=consensus)
     if index_classes:
         return dataclasses.replace(one, mask_suffixes={"classes": _SUFFIX}, index_classes=tuple(index_classes))
     if len(classes) == 1:

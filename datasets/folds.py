@@ -92,14 +92,12 @@ def sizes(text: str | Path) -> list[int]:
     return np.bincount(_fold_of_each(where), minlength=where.count).tolist()
 
 
-def mask_reader(text: str | Path, name: str) -> Callable[[int], np.ndarray]:
-    """As source_masks.source_masks."""
-    from datasets.preparation.source_masks import source_masks  # which asks here
-
+def mask_reader(text: str | Path, name: str, reader: Callable) -> Callable[[int], np.ndarray]:
+    """As source_masks.source_masks or source_annotators. reader: that function, for the data that are divided."""
     where = parsed(text)
     if name not in PARTS:
-        return source_masks(where.data, name)
-    readers = [source_masks(where.data, part) for part in _parts(where.data)]
+        return reader(where.data, name)
+    readers = [reader(where.data, part) for part in _parts(where.data)]
     first = np.cumsum([0, *(len(arrays.open_split(where.data, part).ids) for part in _parts(where.data))])
     numbers = _numbers(where, name)
 
@@ -122,6 +120,7 @@ def _joined(data):
         if part.masks is None:
             raise UserError(f"{data}: the {name} split has no masks: prepare it with its ground truth")
     sources = [one.sources or one.ids for one in parts]
+    by_several = all(one.annotators for one in parts)
     return Split(
         images=Joined([one.images for one in parts]),
         masks=Joined([one.masks for one in parts]),
@@ -129,6 +128,8 @@ def _joined(data):
         sizes=np.concatenate([one.sizes for one in parts]),
         classes=parts[0].classes,
         sources=[name for one in sources for name in one] if any(one.sources for one in parts) else None,
+        votes=Joined([one.votes for one in parts]) if by_several else None,
+        annotators=[names for one in parts for names in one.annotators] if by_several else None,
     )
 
 

@@ -35,15 +35,19 @@ def declared(
     index: bool = False,
     mask_values: Sequence[int] = (),
     ignore: Sequence[int] = (),
+    consensus: str = "",
 ) -> Declaration:
     """The declaration of prepared arrays, by what their meta.json holds on them.
 
     The others are of own data (dataset "folder"). index: whether a mask file holds the numbers of the classes.
-    mask_values, ignore: the `Labels` of its masks. UserError: this version has no such data set.
+    mask_values, ignore: the `Labels` of its masks. consensus: of several annotators.
+    UserError: this version has no such data set.
     """
     if dataset == "folder":
         labels = Labels(tuple(mask_values), tuple(ignore))
-        return folder.declaration((), classes, labels) if index else folder.declaration(classes, labels=labels)
+        if index:
+            return folder.declaration((), classes, labels)
+        return folder.declaration(classes, labels=labels, consensus=consensus)
     for one in TABLE.values():
         if (one.name, one.task) == (dataset, task):
             return one

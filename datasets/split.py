@@ -20,6 +20,8 @@ class Split:
     classes: names of the mask channels.
     sources: of each image the name of the one that it is a copy of, its own name if of none; None where there are no
     copies.
+    votes: uint8 (N, H, W, classes), whose bit k is the mask of annotator number k of the image; None where masks are
+    not of several annotators, whose consensus `masks` then are. annotators: their names, image by image, or None.
     """
 
     images: np.memmap
@@ -28,6 +30,8 @@ class Split:
     sizes: np.ndarray
     classes: list[str]
     sources: list[str] | None = None
+    votes: np.memmap | None = None
+    annotators: list[list[str]] | None = None
 
 
 class Rows:
@@ -76,4 +80,7 @@ def subset(split: Split, numbers: np.ndarray) -> Split:
     masks = None if split.masks is None else Rows(split.masks, numbers)
     ids = [split.ids[i] for i in numbers]
     sources = split.sources and [split.sources[i] for i in numbers]
+    if split.annotators:
+        votes = Rows(split.votes, numbers)
+        split = dataclasses.replace(split, votes=votes, annotators=[split.annotators[i] for i in numbers])
     return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers], sources=sources)

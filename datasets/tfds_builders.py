@@ -98,9 +98,10 @@ def _example(pair):
 def _encoded(pair, size):
     """Bytes of the picture that every reader understands: the file's own, or a PNG made of it."""
     data = pair.image.read()
-    with Image.open(io.BytesIO(data)) as picture:
-        if picture.format == "JPEG" and picture.mode in ("L", "RGB") and headers.orientation(data) == 1:
-            return io.BytesIO(data)
+    if headers.is_jpeg(data) and headers.orientation(data) == 1:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.mode in ("L", "RGB"):
+                return io.BytesIO(data)
     rgb, _, _ = load_pairs.load_image(pair, size)
     return io.BytesIO(mask_files.png(rgb))
 

@@ -16,9 +16,10 @@ import model
 import runs
 from datasets import folds
 from datasets.arrays import open_split
-from datasets.preparation.source_masks import source_masks
+from datasets.preparation.annotators import from_bits
+from datasets.preparation.source_masks import source_annotators, source_masks
 from datasets.split import Split, subset
-from evaluation import evaluations, model_card, score_split, write_results
+from evaluation import annotators, evaluations, model_card, score_split, write_results
 from imaging import mask_files as mask_images
 from inference.predictor import check_fit, load_network
 from utils.errors import UserError
@@ -49,6 +50,13 @@ def truth(root, name, split, at):
         return source_masks(root, name), None
     except FileNotFoundError as problem:
         raise FileNotFoundError(f"{problem}; or score at the network's size: --at network") from None
+
+
+def masks_of_annotators(root, name, split, at):
+    """A function from the number of an image to its annotators' masks, uint8 (annotators, H, W, classes) of {0, 1}."""
+    if at == "network":
+        return lambda number: from_bits(np.asarray(split.votes[number]), len(split.annotators[number]))
+    return source_annotators(root, name)
 
 
 # === Scoring ===
@@ -111,6 +119,10 @@ def evaluate(
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
     head |= {"out_of_fold": True} if out_of_fold else {}
     result, table = write_results.contents(head, scored, options, images.classes)
+    if images.annotators:
+        drawn = masks_of_annotators(first.data, split, images, at)
+        among = annotators.measure(images, drawn, predictions, output)
+        result |= {"annotators": among} if among else {}
     result["best_thresholds"]["kept"] = of_the_run and own_data and split == "val"
 
     # 4. figures, reports

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
-from evaluation import summary
+from evaluation import annotators, summary
 from evaluation.report_formats import Heading, Headline, Pictures, Table, Text
 
 EXPLAINED = {  # columns of the table of main scores
@@ -310,7 +310,13 @@ def closing(settings, made_with):
 
 # === The reports ===
 
-SECTIONS = {"by_size": sizes, "effects": effects, "best_thresholds": best_thresholds, "boundary": distances}  # by key
+SECTIONS = {
+    "annotators": annotators.blocks,
+    "by_size": sizes,
+    "effects": effects,
+    "best_thresholds": best_thresholds,
+    "boundary": distances,
+}  # by key
 CURVES = {
     "ROC.png": "Receiver operating characteristic, pooled pixels.",
     "Precision_recall.png": "Precision and recall, pooled pixels.",

@@ -21,7 +21,7 @@ from utils.threads import in_order
 WORST = 20
 FILES = (
     *("report.html", "report.md", "performances.txt", "metrics.json"),
-    *("per_image.csv", "thresholds.csv", "classes.csv"),
+    *("per_image.csv", "thresholds.csv", "classes.csv", "annotators.csv"),
 )
 
 

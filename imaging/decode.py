@@ -1,8 +1,9 @@
-"""Bytes of a picture file to pixels: JPEG, PNG, BMP, TIFF and WebP, the one decoder of every entry point.
+"""Bytes of a picture file to pixels: JPEG, PNG, BMP, TIFF, WebP and DICOM, the one decoder of every entry point.
 
 Damage is an error, never a guess. The header is read first (headers.py); then a JPEG is decoded by libjpeg-turbo
 through simplejpeg, which takes its warnings for errors; TIFF and WebP by Pillow, which is stricter with them than
-OpenCV; PNG, whose checksums are tested, and BMP by OpenCV.
+OpenCV; DICOM by pydicom (dicom.py), a JPEG in it once more by simplejpeg; PNG, whose checksums are tested, and BMP by
+OpenCV.
 
 An image may be stored turned, with its EXIF orientation beside it. `image` gives it upright or as it is stored.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from imaging import headers
+from imaging import dicom, headers
 from imaging.headers import PILLOW_ERRORS, REMEDY_DAMAGED, Size
 from utils.errors import UserError
 
@@ -47,7 +48,9 @@ def decode_at_least(data: bytes, size: Size | None, upright: bool = True) -> tup
     stored = headers.stored_size(data)
     turn = headers.orientation(data) if upright else 1
     sideways = turn >= 5
-    if headers.is_jpeg(data):
+    if dicom.is_dicom(data):
+        rgb = _dicom(data, "RGB")
+    elif headers.is_jpeg(data):
         least = size[::-1] if size and sideways else size
         rgb = _jpeg(data, "RGB", _reduced(stored, least) if least else stored)
     elif headers.is_tiff(data) or headers.is_webp(data):
@@ -63,6 +66,8 @@ def as_stored(data: bytes) -> np.ndarray:
     For masks: one channel, or three colors in whichever order, and behind these alpha. UserError: as `image`.
     """
     stored = headers.stored_size(data)
+    if dicom.is_dicom(data):
+        return _dicom(data, None)
     if headers.is_jpeg(data):
         gray = _is_gray(data)
         pixels = _jpeg(data, "GRAY" if gray else "RGB", stored)
@@ -151,6 +156,15 @@ def _pillow(data, mode):
         raise
     except PILLOW_ERRORS as error:
         raise UserError(f"cannot be decoded ({error}); {REMEDY_DAMAGED}") from None
+
+
+def _dicom(data, mode):
+    """uint8 (H, W, 3) in the mode "RGB"; with None in the file's own, which may also be (H, W)."""
+    pixels = dicom.pixels(data)
+    jpeg = dicom.frame(data)
+    if jpeg:  # what pydicom's decoders let pass
+        _jpeg(jpeg, "GRAY" if pixels.ndim == 2 else "RGB", pixels.shape[:2])
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if mode and pixels.ndim == 2 else pixels
 
 
 def _leave_as_stored(picture):

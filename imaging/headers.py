@@ -9,12 +9,13 @@ import zlib
 
 from PIL import Image
 
+from imaging import dicom
 from utils.errors import UserError
 
 Size = tuple[int, int]  # height, width in pixels
 MAX_PIXELS = 128_000_000  # of telephones, the largest photographs have 108 million; decoding this many takes 400 MB
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = "JPEG, PNG, BMP, TIFF or WebP"
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
+FORMATS = "JPEG, PNG, BMP, TIFF, WebP or DICOM"
 ORIENTATION = 0x0112  # tag of EXIF: 1 to 8, 1 is upright
 PILLOW_ERRORS = (  # of damaged files
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error),
@@ -30,7 +31,6 @@ _OTHERS = {  # (where, what stands there) -> a format that people have and that 
     (4, b"ftypavif"): "an AVIF image",
     (4, b"ftyphe"): "a HEIC image",
     (4, b"ftypmif1"): "a HEIC image",
-    (128, b"DICM"): "a DICOM file",
 }
 _MARKS = (b"Exif", b"eXIf", b"EXIF", b"tiff:Orientation")  # of JPEG, PNG, WebP, and of XMP
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit is lower
@@ -75,6 +75,8 @@ def upright_size(data: bytes) -> Size:
 
 def orientation(data: bytes) -> int:
     """The EXIF orientation of a picture, 1 to 8; 1, which is upright, where there is none."""
+    if dicom.is_dicom(data):
+        return 1
     end = data.find(b"\xff\xda") if is_jpeg(data) else len(data)  # of a JPEG's header
     if not is_tiff(data) and all(data.find(mark, 0, end) < 0 for mark in _MARKS):  # nearly all
         return 1  # without Pillow, which would decode a PNG for it
@@ -87,6 +89,8 @@ def orientation(data: bytes) -> int:
 
 
 def _checked_size(data):
+    if dicom.is_dicom(data):
+        return dicom.size(data)
     try:
         if is_jpeg(data):
             return _check_jpeg(data)

@@ -5,6 +5,8 @@
     labelme      <name>.json: a file an image; polygons, or a mask where a polygon could not be exact (holes)
     geojson      <name>.geojson: a file an image; polygons along the edges of pixels, with holes; QuPath reads them
 
+    dicom        <name>_segmentation.dcm: of DICOM photographs, as Segmentations that refer to them (docs/dicom.md)
+
 All are made of predictions.csv and the PNG files that it names, image by image, so that they describe the whole folder
 however often predict.py was interrupted, and memory does not grow with the number of images. All hold the masks to the
 pixel.
@@ -24,10 +26,12 @@ import numpy as np
 from tqdm import tqdm
 
 from imaging import mask_files, masks, polygons, run_lengths
+from inference import dicom_segmentation
+from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
 
-FORMATS = ("coco", "labelme", "labelstudio", "geojson")
+FORMATS = ("coco", "labelme", "labelstudio", "geojson", "dicom")
 LOCAL = "/data/local-files/?d="  # of Label Studio: a file below its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
 Drawn = list[tuple[str, np.ndarray]]  # (class, mask uint8 (H, W) of {0, 1}), one a class
 
@@ -35,7 +39,7 @@ Drawn = list[tuple[str, np.ndarray]]  # (class, mask uint8 (H, W) of {0, 1}), on
 def write(out: Path, formats: list[str], run: str) -> list[Path]:
     """Write the files of `formats` for all predictions in the folder `out`; returns them, of many a pattern.
 
-    run: its name. OSError: a mask is missing, or the disk is full.
+    run: its name. OSError: a mask is missing, or the disk is full. UserError: of DICOM, see dicom_segmentation.py.
     """
     written = []
     for name in formats:
@@ -44,6 +48,9 @@ def write(out: Path, formats: list[str], run: str) -> list[Path]:
             for _ in in_order(lambda image: _one_file(out, image, work, ending), _progress(out, name)):  # noqa: B023
                 pass
             written.append(out / f"*{ending}")
+        elif name == "dicom":
+            _dicom(out, run)
+            written.append(out / "*_segmentation.dcm")
         else:
             path = out / f"{name}.json"
             with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -121,6 +128,20 @@ def _geojson(path: str, target: Path, drawn: Drawn) -> dict[str, Any]:
         properties = {"objectType": "annotation", "classification": {"name": name}, "image": _relative(path, target)}
         features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", "features": features}
+
+
+def _dicom(out, run):
+    """A Segmentation for each DICOM photograph. UserError: there is none."""
+
+    def work(image):
+        path, rows = image
+        if dicom_segmentation.is_source(path):
+            dicom_segmentation.write(out / _name(rows, "_segmentation.dcm"), path, _masks(out, rows), run)
+            return True
+        return False
+
+    if not any(list(in_order(work, _progress(out, "dicom")))):
+        raise UserError("--format dicom: no image is a DICOM file, to which a Segmentation could refer")
 
 
 # === One file of all images ===

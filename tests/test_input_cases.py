@@ -107,7 +107,7 @@ BAD_IMAGES = {
     "text": (".jpg", b"<html>404 not found</html>", "not an image"),
     "gif": (".png", pil_bytes(RGB, "RGB", "GIF"), "a GIF, which is not read; save it as PNG"),
     "heic": (".jpg", b"\0\0\0\x18ftypheic" + bytes(99), "a HEIC image, which is not read; save it as PNG"),
-    "dicom": (".jpg", bytes(128) + b"DICM" + bytes(99), "a DICOM file, which is not read; save it as PNG"),
+    "dicom": (".jpg", bytes(128) + b"DICM" + bytes(99), "a (damaged )?DICOM file"),
     "float tiff": (".tif", encode(RGB.astype(np.float32), ".tiff"), "damaged|save it as PNG"),
 }
 BAD_IMAGES |= {f"{kind} without its middle": (".tif", without_middle(data), "damaged") for kind, data in TIFFS.items()}

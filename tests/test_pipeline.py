@@ -3,7 +3,7 @@ import pytest
 
 import pipeline
 from config import Settings
-from datasets.arrays import open_split
+from datasets.arrays import Writer, open_split
 from datasets.split import subset
 
 
@@ -74,3 +74,37 @@ def test_a_split_without_masks_cannot_train(discs):
         pipeline.training(bare, Settings(normalize="unit"))
     images = list(pipeline.evaluation(bare, Settings(normalize="unit", batch_size=16)))
     assert [x.shape[0] for x in images] == [16, 4]
+
+
+def test_one_annotator_drawn_at_each_step(tmp_path):
+    with Writer(tmp_path, {"dataset": "lines", "task": 1}, (4, 8), ["lesion"]) as writer:
+        for n in range(6):
+            votes = np.zeros((4, 8, 1), np.uint8)
+            for k in range(n % 3 + 1):  # annotator k has column k
+                votes[:, k] = 1 << k
+            mask = (votes & 1).astype(np.uint8)
+            image = np.full((4, 8, 3), n, np.uint8)
+            writer.add("train", f"{n}", image, mask, (4, 8), votes=votes, annotators=["a", "b", "c"][: n % 3 + 1])
+    split = open_split(tmp_path, "train")
+    settings = Settings(batch_size=4, epochs=40, normalize="unit", annotator="drawn", seed=1)
+    whole = batches(pipeline.training(split, settings))
+    drawn = {n: [] for n in range(6)}  # image -> annotators
+    for images, masks in whole:
+        for n, mask in zip(numbers(split, images), masks, strict=True):
+            (columns,) = np.nonzero(mask[..., 0].all(axis=0))
+            assert mask.sum() == 4 and len(columns) == 1
+            drawn[n].append(columns[0])
+    for n, found in drawn.items():
+        counts = np.bincount(found, minlength=3)
+        assert counts.sum() == 40 and (counts[: n % 3 + 1] >= 5).all() and not counts[n % 3 + 1 :].any()
+    rest = batches(pipeline.training(split, settings, first_step=70))
+    for a, b in zip(whole[70:], rest, strict=True):  # a function of seed and step alone
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    other = batches(pipeline.training(split, Settings(batch_size=4, epochs=40, normalize="unit", seed=1)))
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(whole, other, strict=True))  # the order is the same
+    assert all(masks[:, :, 0].all() and masks.sum() == 4 * len(masks) for _, masks in other)  # the consensus
+
+
+def test_no_annotators_to_draw_of(discs):
+    with pytest.raises(ValueError, match="annotator drawn: the training images have no masks of several annotators"):
+        pipeline.training(open_split(discs, "train"), Settings(annotator="drawn"))

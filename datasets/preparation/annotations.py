@@ -59,10 +59,12 @@ def mask_files(
     stems = {image.stem: image for image in images}
     found = []
     notes = []
+    kinds = {}  # by label of the file
     for file in files:
         kind, annotated = _read(file)
         if annotated:
             found += [(file, one) for one in annotated]
+            kinds[file.label] = kind
             notes.append(f"masks of {file.label}: {kind}, {len(annotated)} images")
     labels = {label for _, one in found for label, _ in one.shapes}
     chosen = _labels(labels, classes, found)
@@ -74,12 +76,18 @@ def mask_files(
         for name in classes:
             ending = f"_{name}" if len(classes) > 1 else ""
             if by_annotator:
-                ending += f"_{one.annotator or 'unknown'}"
+                ending += f"_{one.annotator or _annotator(file, kinds[file.label])}"
             label = f"{file.label}: {path.name}"
             inside = path.with_name(stem + ending + ".png")
             load = _loader(one, chosen[name], image)
             made.append(File(inside, label, file.size, file.stamp, load))
     return made, notes
+
+
+def _annotator(file, kind):
+    """Whose drawings a file holds that does not say so: its name, or of LabelMe, with a file an image, its folder's."""
+    name = file.path.parent.name if kind == "LabelMe" else file.path.stem
+    return re.sub(r"[\W_]", "", name) or "unknown"
 
 
 def _labels(found, classes, files):
@@ -211,7 +219,10 @@ def _labelme_shape(shape) -> Draw:
 
 
 def _is_label_studio(content):
-    return isinstance(content, list) and all(isinstance(task, dict) and "data" in task for task in content[:1])
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, dict) and "annotation_id" in first and "data" not in first:
+        raise UserError("an export of Label Studio as JSON-MIN; export it as JSON")
+    return isinstance(first, dict) and "data" in first
 
 
 def _label_studio(content) -> Iterator[Annotated]:
@@ -224,7 +235,7 @@ def _label_studio(content) -> Iterator[Annotated]:
             by = one.get("completed_by", "")
             by = by.get("email") or by.get("id", "") if isinstance(by, dict) else by
             shapes = [shape for result in results for shape in _label_studio_shapes(result)]
-            yield Annotated(_label_studio_image(task["data"]), size, shapes, re.sub(r"\W", "", str(by)))
+            yield Annotated(_label_studio_image(task["data"]), size, shapes, re.sub(r"[\W_]", "", str(by)))
 
 
 def _label_studio_image(data):

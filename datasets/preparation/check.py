@@ -12,6 +12,7 @@ from datasets import folder
 from datasets.declaration import Declaration
 from datasets.preparation import contact_sheet, load_pairs
 from datasets.preparation.find_pairs import SHOWN, Listing
+from imaging import dicom
 from imaging import masks as mask_decoding
 from utils.arguments import size, snake_case
 from utils.errors import UserError
@@ -89,6 +90,8 @@ def _counted(words):
 
 
 def _format(file):
+    if dicom.is_dicom(file.read()):
+        return "DICOM"
     with Image.open(io.BytesIO(file.read())) as picture:
         return f"{picture.format} {MODES.get(picture.mode, picture.mode)}"
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from datasets import arrays
 from datasets.declaration import Declaration, Part
-from datasets.preparation import annotations
+from datasets.preparation import annotations, annotators
 from datasets.preparation import archives as archive_files
 from datasets.preparation.archives import File
 from datasets.preparation.unused import unused
@@ -37,7 +37,8 @@ class Pair:
     """An image and its masks: for each class the files whose union is its mask; None in a split without masks.
 
     index_classes: if not 0, the only file of `masks` holds so many classes (masks.index_mask). labels: what the values
-    of mask files mean.
+    of mask files mean. annotators: names of those who drew the files of each class, in their order; none: their union
+    is the mask. consensus: how the masks of annotators become one.
     """
 
     id: str
@@ -45,6 +46,8 @@ class Pair:
     masks: tuple[tuple[File, ...], ...] | None
     index_classes: int = 0
     labels: Labels = USUAL
+    annotators: tuple[str, ...] = ()
+    consensus: str = ""
 
 
 # === One data set ===
@@ -63,7 +66,8 @@ class Listing:
         self.declaration = declaration
         opened = archive_files.open_archive if archives else archive_files.open_folder
         try:
-            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(source, name))
+            tables = sorted(Path(source).glob("*seg_metadata.csv")) if declaration.consensus else []
+            self.pairs, self.problems, self.notes = find_pairs(declaration, lambda name: opened(source, name), tables)
         except FileNotFoundError as error:
             there = unused(source) if declaration.name == "folder" else ""
             raise FileNotFoundError(f"in '{source}': {error}" + (f"; there is {there}" if there else "")) from None
@@ -79,6 +83,7 @@ class Listing:
         self.origin = {"dataset": declaration.name, "task": declaration.task, kind: str(Path(source).resolve())}
         if declaration.name == "folder":
             self.origin |= {"classes": declaration.classes, "index": bool(declaration.index_classes)}
+            self.origin |= {"consensus": declaration.consensus} if declaration.consensus else {}
             self.origin |= {"mask_values": declaration.labels.lesion, "ignore": declaration.labels.ignore}
 
     def _unused(self, source):
@@ -146,11 +151,12 @@ def _decoded(data):
 
 
 def find_pairs(
-    declaration: Declaration, open_part: Callable[[str], list[File] | None]
+    declaration: Declaration, open_part: Callable[[str], list[File] | None], tables: Sequence[Path] = ()
 ) -> tuple[dict[str, list[Pair]], dict[str, list[str]], list[str]]:
     """List a data set's pairs.
 
     open_part: name -> list of `File`, or None where there is none (archives.open_folder or open_archive on a folder).
+    tables: of annotators, where there are several (annotators.renamed).
     Returns (pairs: split -> list of Pair, problems: split -> list of messages, notes: list of messages).
     FileNotFoundError: masks without their images' folder, or a training split without masks.
     """
@@ -161,6 +167,9 @@ def find_pairs(
         if images and part.annotations:
             drawn, more = _drawn(_optional(open_part, part.annotations), images, declaration)
             masks = (masks or []) + drawn if drawn else masks
+            notes += more
+        if masks and declaration.consensus:
+            masks, more = annotators.renamed(masks, tables)
             notes += more
         if images is None and masks is None:
             notes.append(f"no {split} split: {' and '.join(part.images)} not found")
@@ -180,15 +189,27 @@ def find_pairs(
             if declaration.name == "folder":
                 images, masks = _named_by_path(images, masks)
             pairs[split], problems[split] = _match(images, masks, declaration, part.masks[0])
+            notes += _annotator_notes(split, pairs[split], declaration)
     return pairs, problems, notes
 
 
 def _drawn(files, images, declaration):
     """(mask files made of the files of labeling tools, notes)."""
-    drawn, notes = annotations.mask_files(files, images, declaration.classes)
+    drawn, notes = annotations.mask_files(files, images, declaration.classes, bool(declaration.consensus))
     if drawn and declaration.index_classes:
         raise UserError(f"{drawn[0].label}: the shapes of a labeling tool have labels: --classes, not --index_classes")
     return drawn, notes
+
+
+def _annotator_notes(split, pairs, declaration):
+    """A note on the annotators of a split, if it has several."""
+    count = Counter(name for pair in pairs for name in pair.annotators)
+    if not count:
+        return []
+    each = ", ".join(f"{name} ({number})" for name, number in count.most_common(10))
+    several = sum(len(pair.annotators) > 1 for pair in pairs)
+    by = f"consensus by {declaration.consensus}"
+    return [f"{split}: {several} of {len(pairs)} images by several of {len(count)} annotators, {each}; {by}"]
 
 
 def _open_layout(layouts, open_part) -> dict[str, tuple[Part, list[File] | None, list[File] | None]]:
@@ -243,6 +264,8 @@ def _folders(file):
 def _match(images, masks, declaration, where):
     """(pairs, problems) of one split. where: name of the masks' folder or archive."""
     suffixes = declaration.mask_suffixes
+    if declaration.consensus:
+        suffixes = {name: f"{suffix}{annotators.ENDING}" for name, suffix in suffixes.items()}
     images, duplicates = _first_of_each_id(images)
     stems = {image.stem for image in images}
     masks_of, problems = _by_image_and_class(masks, suffixes, stems)
@@ -253,12 +276,30 @@ def _match(images, masks, declaration, where):
         if missing:
             names = ", ".join(f"{image.stem}{_readable(suffix)}.png" for suffix in missing)
             problems.append(f"{image.label}: image without mask, no {names} in {where}; add it or remove the image")
+        elif declaration.consensus:
+            try:
+                pairs.append(_of_annotators(image, files, declaration))
+            except UserError as problem:
+                problems.append(f"{image.label}: {problem}")
         else:
             pairs.append(Pair(image.stem, image, tuple(files), len(declaration.index_classes), declaration.labels))
     for (stem, _), files in masks_of.items():
         if stem not in stems:
             problems.append(f"{files[0].label}: mask without image, no image {stem}; add it or remove the mask")
     return pairs, problems + duplicates
+
+
+def _of_annotators(image, files, declaration):
+    """The Pair of an image with masks of several annotators. UserError: one has no mask of some class, or too many."""
+    groups = [sorted(group, key=annotators.annotator_of) for group in files]
+    names = [tuple(annotators.annotator_of(mask) for mask in group) for group in groups]
+    for name, found in zip(declaration.classes, names, strict=True):
+        if missing := set().union(*names) - set(found):
+            raise UserError(f"no mask of {name} by annotator {min(missing)}; add it (it may be empty)")
+    if len(names[0]) > annotators.MOST:
+        raise UserError(f"masks of {len(names[0])} annotators; at most {annotators.MOST} are kept: leave some out")
+    masks = tuple(tuple(group) for group in groups)
+    return Pair(image.stem, image, masks, 0, declaration.labels, names[0], declaration.consensus)
 
 
 def _by_image_and_class(masks, suffixes, stems):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from datasets.preparation import annotators
 from datasets.preparation.archives import File
 from datasets.preparation.find_pairs import Pair
 from datasets.preparation.near_duplicates import fingerprint
@@ -24,16 +25,20 @@ class Loaded(NamedTuple):
     anti_aliased: bool  # whether a mask had grays, which were thresholded
     turned: bool  # whether the image was turned as its EXIF orientation says
     fingerprint: np.ndarray  # of the image, see near_duplicates.py
+    votes: np.ndarray | None = None  # uint8 (H, W, classes), bit k the mask of annotator k (annotators.py)
 
 
 def load(pair: Pair, size: tuple[int, int]) -> Loaded:
     """The `Loaded` of a pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
     image, source, turned = load_image(pair, size)
     mask = None
+    votes = None
     anti_aliased = False
     if pair.masks is not None:
         mask, anti_aliased = load_masks(pair, size, source)
-    return Loaded(image, mask, source, anti_aliased, turned, fingerprint(image))
+    if pair.annotators:
+        votes = annotators.bits(load_annotators(pair, size, source))
+    return Loaded(image, mask, source, anti_aliased, turned, fingerprint(image), votes)
 
 
 def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int], bool]:
@@ -56,8 +61,16 @@ def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int
 def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
     """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased).
 
-    size: (H, W) of the masks, None for their own. source: the size they must have in their files, None for any.
+    size: (H, W) of the masks, None for their own. source: the size they must have in their files, None for any. Of
+    several annotators their consensus, which is found at the masks' own size.
     """
+    if pair.annotators:
+        masks = load_annotators(pair, None, source)  # (annotators, H0, W0, classes)
+        agreed = annotators.CONSENSUS[pair.consensus]
+        channels = [agreed(np.ascontiguousarray(masks[..., k])) for k in range(masks.shape[-1])]
+        if size:
+            channels = [mask_decoding.shrink(channel * np.uint8(255), size) for channel in channels]
+        return np.stack(channels, axis=-1), False
     if pair.index_classes:
         values = pair.index_classes, pair.labels.ignore
         return read(pair.masks[0][0], mask_decoding.index_mask, size, source, *values), False
@@ -69,6 +82,20 @@ def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int]
         channels.append(np.maximum.reduce(masks))  # several files: their union
         anti_aliased |= any(flags)
     return np.stack(channels, axis=-1), anti_aliased
+
+
+def load_annotators(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> np.ndarray:
+    """The masks of the annotators of a pair, uint8 (annotators, H, W, classes) of {0, 1}; size, source: as load_masks.
+
+    UserError: a bad file, or masks of different sizes.
+    """
+    channels = []
+    for group in pair.masks:
+        masks = [read(file, mask_decoding.mask, size, source, pair.labels)[0] for file in group]
+        if odd := next((n for n, mask in enumerate(masks) if mask.shape != masks[0].shape), None):
+            raise UserError(f"{group[odd].label}: the mask is not as large as {group[0].label}")
+        channels.append(np.stack(masks))
+    return np.stack(channels, axis=-1)
 
 
 def read(file: File, function: Callable, *arguments: Any) -> Any:

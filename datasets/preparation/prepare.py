@@ -173,7 +173,9 @@ def _write_split(writer, split, pairs, problems, duplicates, options):
         is_duplicate = duplicates.add(pair.id, loaded.fingerprint)
         if is_duplicate and options.drop_leaks and split == "train":
             continue
-        writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source)
+        writer.add(
+            split, pair.id, loaded.image, loaded.mask, loaded.source, votes=loaded.votes, annotators=pair.annotators
+        )
         images += 1
         turned += loaded.turned
         if loaded.mask is not None:

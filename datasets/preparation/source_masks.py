@@ -14,7 +14,7 @@ import numpy as np
 from datasets import arrays as prepared_arrays
 from datasets import registry
 from datasets.preparation.find_pairs import Listing, Pair
-from datasets.preparation.load_pairs import load_masks
+from datasets.preparation.load_pairs import load_annotators, load_masks
 from datasets.split import FOLDS, RECORDS
 from utils.errors import UserError
 
@@ -23,7 +23,8 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
     """A function from the number of an image in `split` to its mask, for any number of threads.
 
     root: prepared folder. The function takes an int and returns uint8 (height, width, classes) of {0, 1}, as large as
-    the mask's file. What can be checked beforehand is raised here, what concerns one file by the function.
+    the mask's file; of several annotators their consensus. What can be checked beforehand is raised here, what concerns
+    one file by the function.
     UserError: the split has no masks; a file is damaged. FileNotFoundError: the originals are not there any more.
     """
     if str(root).startswith(RECORDS):
@@ -33,7 +34,21 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
     if str(root).startswith(FOLDS):
         from datasets import folds
 
-        return folds.mask_reader(root, split)
+        return folds.mask_reader(root, split, source_masks)
+    return _reader(root, split, lambda pair: load_masks(pair, None, None)[0])  # (H0, W0, classes)
+
+
+def source_annotators(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
+    """As `source_masks`, of a split with several annotators: uint8 (annotators, height, width, classes) of {0, 1}."""
+    if str(root).startswith(FOLDS):
+        from datasets import folds
+
+        return folds.mask_reader(root, split, source_annotators)
+    return _reader(root, split, lambda pair: load_annotators(pair, None, None))
+
+
+def _reader(root, split, load):
+    """A function from the number of an image to what `load` makes of its Pair; see `source_masks`."""
     meta = prepared_arrays.read_meta(root)
     arrays = prepared_arrays.open_split(root, split)
     if arrays.masks is None:
@@ -52,7 +67,7 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
 
     def read(number):
         try:
-            return load_masks(files[arrays.ids[number]], None, None)[0]  # (H0, W0, classes)
+            return load(files[arrays.ids[number]])
         except OSError as error:
             raise FileNotFoundError(f"{_remedy(root, error.filename)}: it cannot be read") from None
 

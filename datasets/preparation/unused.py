@@ -8,7 +8,7 @@ from imaging.files import walk
 from imaging.headers import SUFFIXES
 from utils.files import readable
 
-PICTURES = (*SUFFIXES, ".gif", ".heic", ".heif", ".avif", ".jp2", ".dcm", ".psd", ".svg", ".pdf")
+PICTURES = (*SUFFIXES, ".gif", ".heic", ".heif", ".avif", ".jp2", ".psd", ".svg", ".pdf")
 SHOWN = 8  # folders in a message
 
 

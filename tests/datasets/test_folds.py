@@ -6,7 +6,6 @@ from discs import disc, write_discs
 
 from datasets import folds
 from datasets.arrays import Writer, open_split, read_meta
-from datasets.preparation import source_masks
 from utils.errors import UserError
 
 COUNTS = {"train": 13, "val": 5, "test": 2}
@@ -85,10 +84,12 @@ def test_rows_are_those_of_their_own_split(data):
     np.testing.assert_array_equal(split.images[1:3], split.images[:][1:3])
 
 
-def test_masks_at_their_own_size_are_those_of_their_own_split(data, monkeypatch):
-    monkeypatch.setattr(source_masks, "source_masks", lambda root, split: lambda number: f"{split}_{number:02}")
+def test_masks_at_their_own_size_are_those_of_their_own_split(data):
+    def reader(root, split):
+        return lambda number: f"{split}_{number:02}"
+
     for name in COUNTS:
-        split, read = open_split(f"folds:2/3:{data}", name), folds.mask_reader(f"folds:2/3:{data}", name)
+        split, read = open_split(f"folds:2/3:{data}", name), folds.mask_reader(f"folds:2/3:{data}", name, reader)
         assert [read(number) for number in range(len(split.ids))] == split.ids
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from datasets.preparation import annotations, check
 from datasets.preparation.archives import open_folder
 from datasets.preparation.source_masks import source_masks
 from imaging import run_lengths
+from utils.errors import UserError
 
 LABELING = Path(__file__).parents[2] / "labeling"
 POLYGON = [10.4, 5.2, 50.1, 8.8, 44.4, 40.0, 12.0, 30.6]
@@ -203,6 +205,7 @@ def damaged(change, **fields):
         ("a.json", damaged("shape", segmentation=[[0, 0, float("nan"), 1, 2, 2]]), "far out of its image"),
         ("a.json", damaged("shape", segmentation=[["x", 0, 1, 1, 2, 2]]), "could not convert"),
         ("a.json", damaged("all", images=5), "TypeError"),
+        ("a.json", '[{"image": "/a.png", "annotation_id": 1, "tag": []}]', "as JSON-MIN; export it as JSON"),
         ("a.xml", "<annotations><image", "ExpatError"),
         ("a.xml", bomb(), "declares entities"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotations>&x;</annotations>', "entities"),
@@ -226,3 +229,32 @@ def test_a_brush_that_is_a_number_takes_no_memory(tmp_path):
     write_json(tmp_path / "masks/a.json", tasks)
     with pytest.raises(ValueError, match=r"a.json: it cannot be read \(TypeError"):
         annotations.mask_files(open_folder(tmp_path, "masks"), [], ["lesion"])
+
+
+def labelme():
+    shape = {"label": "a", "shape_type": "polygon", "points": np.array(POLYGON).reshape(-1, 2).tolist()}
+    return json.dumps({"shapes": [shape], "imagePath": "p.png", "imageHeight": HEIGHT, "imageWidth": WIDTH})
+
+
+def test_no_mutation_ends_in_anything_but_a_user_error(tmp_path):
+    label_studio = json.dumps(json.loads((LABELING / "label_studio.json").read_text())[3:])
+    sources = [("a.json", json.dumps(coco_of())), ("a.json", labelme()), ("a.json", label_studio), ("a.xml", cvat())]
+    (tmp_path / "masks").mkdir()
+    random = np.random.default_rng(0)
+    refused = drawn = 0
+    for number in range(1200):
+        name, text = sources[number % 4]
+        values = re.findall(r"-?\d+(?:\.\d+)?|\w+", text)
+        old = values[random.integers(len(values))]
+        new = random.choice(["-1", "0", "1e999", "99999999999", "null", "[]", "{}", '"x"', "x", "NaN", "", "true"])
+        (path := tmp_path / "masks" / name).write_text(text.replace(old, new, 1))
+        try:
+            masks, _ = annotations.mask_files(open_folder(tmp_path, "masks"), [], ["lesion"])
+            for mask in masks:
+                mask.read()
+                drawn += 1
+        except UserError as problem:
+            refused += 1
+            assert "\n" not in str(problem)
+        path.unlink()
+    assert refused > 300 and drawn > 300
