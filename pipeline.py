@@ -9,6 +9,7 @@ the arrays stay on disk until a batch is read.
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from config import Settings

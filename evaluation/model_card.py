@@ -33,7 +33,8 @@ def write(folder: str | Path) -> Path:
 
 
 def text(folder: Path, name: str | None = None) -> str:
-    """The card of a run as Markdown. name: by which it is to be called; default: its own."""
+    """The card of a run as Markdown. name: of the file that is handed on in its place (evaluation/release.py)."""
+    handed_on = name is not None
     settings = runs.settings(folder)
     facts = runs.facts(folder)
     name = name or runs.name_of(folder)
@@ -41,11 +42,12 @@ def text(folder: Path, name: str | None = None) -> str:
     parts = [
         head(name, settings, facts, data),
         usage(name, settings, facts, data),
-        scores(name, facts),
+        scores(name, facts, handed_on),
     ]
-    if found := facts.get("exports"):
+    found = facts.get("exports")
+    if found and not handed_on:
         parts.append(exports(found))
-    parts += [data_part(data, facts), training(settings, facts), limits(facts, data)]
+    parts += [data_part(data, facts, handed_on), training(settings, facts, handed_on), limits(facts, data)]
     if versions := facts.get("versions"):
         parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
     return "\n\n".join(parts) + "\n"
@@ -104,7 +106,7 @@ def usage(name, settings, facts, data):
 Both do all that belongs to the network: {"; ".join(steps)}."""
 
 
-def scores(name, facts):
+def scores(name, facts, handed_on):
     lines = ["## Scores", ""]
     if validation := facts.get("scores"):
         found = ", ".join(f"{name.removeprefix('val_')} {value:.4f}" for name, value in validation.items())
@@ -112,7 +114,10 @@ def scores(name, facts):
     results = facts.get("results")
     if not results:
         return "\n".join([*lines, f"Not evaluated yet: `python evaluate.py --run {name} --split test`."])
-    return "\n".join([*lines, *results_table(results), "", f"Full reports: `output/{name}/report.html`."])
+    lines += results_table(results)
+    if not handed_on:
+        lines += ["", f"Full reports: `output/{name}/report.html`."]
+    return "\n".join(lines)
 
 
 def exports(found):
@@ -175,7 +180,7 @@ def threshold_text(threshold):
     return f"{threshold:g}"
 
 
-def data_part(data, facts):
+def data_part(data, facts, handed_on):
     rows = [("set", f"{one.title}, {one.homepage}".rstrip(", ")) for one in data["declarations"]]
     rows = rows or [("set", data.get("dataset"))]
     rows += [("to be cited", one.citation) for one in data["declarations"]]
@@ -185,10 +190,12 @@ def data_part(data, facts):
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value)]
     if data.get("licence", "none needed") != "none needed":
         lines += ["", "The terms are those of the images; keep to them in the use of the network too."]
+        if handed_on:
+            lines[-1] += " This file is not under the licence of the program."
     return "\n".join(["## Data", "", *(lines if rows[0][1] else ["Not known: run.json does not say."])])
 
 
-def training(settings, facts):
+def training(settings, facts, handed_on):
     rows = [(name.replace("_", " "), text) for name, text in runs.main_settings(settings).items()]
     if facts.get("members"):
         rows.append(("mean probability of the runs", ", ".join(facts["members"])))
@@ -197,7 +204,8 @@ def training(settings, facts):
     if "epoch" in facts:
         rows.append(("epoch that was kept", f"{facts['epoch']}, by {settings.monitor}"))
     lines = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join(["## Training", "", "| | |", "|---|---|", *lines, "", "Every setting: `settings.yaml`."])
+    where = "inside the file" if handed_on else "`settings.yaml`"
+    return "\n".join(["## Training", "", "| | |", "|---|---|", *lines, "", f"Every setting: {where}."])
 
 
 def limits(facts, data):

@@ -22,6 +22,7 @@ FILES = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
 SMALL = {
     "attributes_convnext_unet": ["--weights", "none", "--options.width", "4", "--options.blocks", "[1, 1, 1, 1]"],
     "as_net": ["--weights", "none"],
+    "efficientnet_unet": ["--weights", "none", "--options.widths", "[4, 4, 4, 4]"],
     "unext": [],
     "jaal_net": ["--options.width", "4", "--options.discriminator_width", "4"],
 }

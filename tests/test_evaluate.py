@@ -284,7 +284,7 @@ def test_other_data_and_batch_size():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run", "tinny"], "error: no run 'tinny' in checkpoint_best/; there are: large, tiny"),
+        (["--run", "tinny"], "error: no run 'tinny' in checkpoint_best/; there are: large, pretrained, tiny"),
         (["--run", "tiny", "--data", "gone"], "error: gone/meta.json not found: .*dataset_isic18.py"),
         (["--run", "tiny", "--split", "train"], "error: 'data' has no split 'train'; it has: test"),
         (["--run", "large", "--split", "test"], "error: the network was made for images of 8 × 10, .* 4 × 5; .*8x10"),
@@ -302,8 +302,9 @@ def test_errors_in_one_line(arguments, message):
     assert "\n" not in caught.value.code
 
 
-def test_no_run_at_all():
-    with pytest.raises(SystemExit, match="error: checkpoint_best/ holds no run; train one first"):
+def test_no_run_at_all(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "SHIPPED", tmp_path)
+    with pytest.raises(SystemExit, match=r"error: checkpoint_best/ holds no run, and .*lesion\.keras is missing; train one first"):
         evaluate.main([])
 
 

@@ -52,7 +52,7 @@ def test_the_pretrained_network_stands_in_where_none_was_trained(tmp_path, monke
     runs.seal(shipped, config.Settings(run="recipe", threshold=0.4), classes=["lesion"])
     assert runs.find() == runs.find("pretrained") == runs.find(shipped) == shipped
     assert runs.name_of(shipped) == "pretrained" and runs.settings(shipped).threshold == 0.4
-    with pytest.raises(FileNotFoundError, match="no run 'mine' in checkpoint_best/; there are: pretrained, "):
+    with pytest.raises(FileNotFoundError, match="no run 'mine' in checkpoint_best/; there are: pretrained"):
         runs.find("mine")
     own = runs.BEST / "mine/model.keras"
     save_network(own)
