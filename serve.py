@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
 
         from page import service
     except ImportError as problem:
-        raise UserError(f"the page needs {problem.name}: pip install starlette uvicorn") from None
+        raise UserError(f"the page needs {problem.name}: pip install -r requirements-page.txt") from None
 
     listening = bound(given.address, given.port)
     predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)

@@ -15,7 +15,6 @@ import base64
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -29,11 +28,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from imaging import files, mask_shape, run_lengths
+from imaging import files, mask_files, mask_shape, run_lengths
 from inference.predictor import Predictor
+from page.about import FILES, about
 from utils.errors import UserError
 
-FILES = Path(__file__).parent / "files"
 MAX_BYTES = 64_000_000  # of an image file
 LARGE = 20_000_000  # pixels of an image from which on one at a time is worked on: 100 million take 2 GB
 WORKERS = 2  # images at a time
@@ -62,19 +61,6 @@ class Service:
         self._large = threading.Lock()
         self._taken = 0
 
-    def about(self) -> dict[str, Any]:
-        """What the page has to know of the run."""
-        found = self.predictor
-        return {
-            "run": found.name,
-            "classes": list(found.classes),
-            "thresholds": [float(value) for value in found.thresholds],
-            "size": list(found.size),
-            "clean": bool(found.settings.clean),
-            "tta": bool(found.settings.tta),
-            "engine": "server",
-        }
-
     async def work(self, function, *given):
         """A function's result, computed by a worker. HTTPException 503: too many wait; 504: it takes too long."""
         if self._taken >= QUEUE:
@@ -102,7 +88,7 @@ class Service:
     def answer(self, data: bytes, name: str, with_map: bool) -> dict[str, Any]:
         """The JSON of an image."""
         size, probabilities = self.predict(data, name)
-        answer: dict[str, Any] = {"name": name, "height": size[0], "width": size[1], **self.about()}
+        answer: dict[str, Any] = {"name": name, "height": size[0], "width": size[1], **about(self.predictor)}
         if with_map:
             array = np.ascontiguousarray(probabilities, np.dtype("<f4"))
             answer |= {"map": base64.b64encode(array.tobytes()).decode(), "map_size": list(array.shape)}
@@ -122,7 +108,7 @@ class Service:
         """PNG of one mask, 0 and 255, the bytes that predict.py writes."""
         size, probabilities = self.predict(data, name)
         mask = self.predictor.mask(probabilities, k, size)
-        return cv2.imencode(".png", mask * np.uint8(255))[1].tobytes()
+        return mask_files.png(mask * np.uint8(255))
 
 
 def measures(mask, probabilities) -> dict[str, Any]:
@@ -179,8 +165,8 @@ def application(predictor: Predictor, hosts: list[str] | None = None) -> Starlet
     """The server as an ASGI application. hosts: names by which it may be asked, None for those of this computer."""
     service = Service(predictor)
 
-    async def about(request):
-        return JSONResponse(service.about())
+    async def described(request):
+        return JSONResponse(about(predictor))
 
     async def predict(request):
         same_origin(request)
@@ -205,7 +191,7 @@ def application(predictor: Predictor, hosts: list[str] | None = None) -> Starlet
         return Response((FILES.parent / "openapi.json").read_bytes(), media_type="application/json")
 
     routes = [
-        Route("/about.json", about),
+        Route("/about.json", described),
         Route("/predict", predict, methods=["POST"]),
         Route("/picture", show, methods=["POST"]),
         Route("/openapi.json", openapi),

@@ -3,6 +3,8 @@
 import base64
 import contextlib
 import csv
+import dataclasses
+import functools
 import io
 import json
 import os
@@ -11,6 +13,7 @@ import socket
 import threading
 import time
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -20,7 +23,10 @@ from pycocotools import mask as coco_masks
 from tiny_run import save_run
 
 from imaging import mask_shape
+from inference import conversion
+from page import static_site
 from predict import load_predictor
+from utils.errors import UserError
 
 pytest.importorskip("playwright", reason="Playwright is not installed: pip install playwright")
 pytest.importorskip("starlette", reason="Starlette is not installed: pip install starlette")
@@ -216,3 +222,53 @@ def test_nothing_is_wider_than_the_screen(page, tmp_path, width, height):
         Path(os.environ["SCREENSHOTS"], f"page_{width}.png").write_bytes(shot)
     picture = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[:2] == (height, width)
+
+
+# === The page without a server ===
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed: apt-get install npm")
+def test_the_static_page_gives_the_masks_of_the_server(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_run("tiny", size=SIZE, clean=True, tta=True)
+    predictor = load_predictor("tiny")
+    deployed = conversion.Deployed(predictor.network, predictor.settings.normalize)
+    try:
+        site = static_site.write(deployed, tmp_path, "site")
+    except UserError as problem:
+        pytest.skip(f"no package registry: {problem}")
+    settings = dataclasses.asdict(predictor.settings)
+    facts = {"format": 1, "run": "tiny", "classes": predictor.classes, "settings": settings}
+    static_site.annotate(site, facts)
+    paths = [photograph(tmp_path / f"{i}.png", 100 + i, 150, (((60 + i, 50), (35, 15 + i)),)) for i in range(20)]
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=site)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/"
+        opened = browser.new_page()
+        asked = []
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.goto(place)
+        opened.wait_for_selector("body[data-ready]")
+        give(opened, *paths)
+        archive = zipfile.ZipFile(io.BytesIO(saved(opened, "zip")))
+        opened.close()
+        server.shutdown()
+    assert not [url for url in asked if not url.startswith((place, "blob:" + place[:-1], "data:"))]
+    for path in paths:
+        found = gray(archive.read(f"{path.stem}_segmentation.png")) > 0
+        expected = predictor(path)[0][..., 0]
+        assert (found & expected).sum() / (found | expected).sum() >= 0.999
+
+
+def test_another_package_is_refused(tmp_path):
+    archive = tmp_path / "package.tgz"
+    archive.write_bytes(b"something else")
+    with pytest.raises(UserError, match="not the file it should be"):
+        static_site.unpack(archive, tmp_path)
+
+
+def test_a_missing_npm_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="apt-get install npm"):
+        static_site.fetch_runtime(tmp_path)
