@@ -18,8 +18,9 @@ from pathlib import Path
 
 import cv2
 import httpx
-import numpy as np
 import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import predict
 from datasets import phantoms
@@ -34,9 +35,9 @@ def photographs(folder: Path, count: int) -> list[Path]:
     """JPEG files of phantoms."""
     paths = []
     for i in range(count):
-        image, _ = phantoms.draw(i, SIDES)
+        image = phantoms.phantom(i, *SIDES).image
         path = folder / f"photo_{i}.jpg"
-        cv2.imwrite(str(path), cv2.cvtColor(np.asarray(image, np.uint8), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         paths.append(path)
     return paths
 
@@ -91,7 +92,9 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait()
-        print(f"server, {CLIENTS} clients: {REQUESTS / seconds:.1f} images a second, {REQUESTS / seconds / own:.2f} of it")
+        print(
+            f"server, {CLIENTS} clients: {REQUESTS / seconds:.1f} images a second, {REQUESTS / seconds / own:.2f} of it"
+        )
         print(f"memory: {memory[0]:.0f} MB after 40 requests, {memory[-1]:.0f} MB at the end")
         predict.predict(predictor, paths, Path(name, "out"))
         written = [next(Path(name, "out").glob(f"{path.stem}_*.png")).read_bytes() for path in paths]
@@ -111,5 +114,4 @@ def wait_for(port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     main()

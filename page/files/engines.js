@@ -59,7 +59,7 @@ async function inBrowser(about) {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await (await fetch("ort.wasm")).arrayBuffer();
   const model = new Uint8Array(await (await fetch("model.onnx")).arrayBuffer());
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
   const [high, wide] = about.size;
   const classes = about.classes.length;
 
