@@ -5,22 +5,14 @@ OLDEST := .venv-oldest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-<<<<<<< HEAD
-.PHONY: help setup demo lint test test-oldest campaign bench docs clean
-=======
-.PHONY: help setup demo page lint test test-oldest campaign bench clean
->>>>>>> 52a9b84 (The page as a folder without a server (export.py --to page); tests of the API; make page)
+.PHONY: help setup demo page lint test test-oldest campaign bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 setup: .venv/ready ## make .venv and install everything
 
-<<<<<<< HEAD
-.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-export.txt requirements-dicom.txt requirements-dev.txt
-=======
-.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-page.txt requirements-export.txt requirements-dev.txt
->>>>>>> 52a9b84 (The page as a folder without a server (export.py --to page); tests of the API; make page)
+.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-page.txt requirements-export.txt requirements-dicom.txt requirements-dev.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) $(VERSIONS)
