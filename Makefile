@@ -5,14 +5,14 @@ OLDEST := .venv-oldest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo lint test test-oldest campaign bench docs clean
+.PHONY: help setup demo page lint test test-oldest campaign bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 setup: .venv/ready ## make .venv and install everything
 
-.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-export.txt requirements-dicom.txt requirements-dev.txt
+.venv/ready .venv-oldest/ready: requirements.txt requirements-predict.txt requirements-page.txt requirements-export.txt requirements-dicom.txt requirements-dev.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) $(VERSIONS)
@@ -27,6 +27,9 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	$(BIN)/python evaluate.py --run demo --split test
 	@echo "report:   output/demo/test/report.html; scores: output/demo/test/performances.txt"
 	@echo "pictures: output/demo/test/*.png; training: output/demo/progress.png; masks: predictions/demo/test/"
+
+page: setup      ## the page in the browser, with the pretrained network; Ctrl-C ends it
+	$(BIN)/python serve.py --run pretrained --open
 
 lint: setup      ## ruff, codespell and mypy
 	$(BIN)/ruff check .

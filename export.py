@@ -3,6 +3,7 @@
     python export.py --run isic18_cpu                       # → output/isic18_cpu/isic18_cpu.onnx
     python export.py --run isic18_cpu --int8                # → output/isic18_cpu/isic18_cpu_int8.onnx
     python export.py --run isic18_cpu --to openvino         # or litert, saved_model
+    python export.py --run isic18_cpu --to page --out DIR   # the page of serve.py, in any browser: docs/page.md
     python export.py --run isic18_cpu --out FILE.onnx --data dataset_isic18     # compared on these validation images
 
 What is exported takes uint8 RGB images (N, H, W, 3) of the network's size, N any number, and gives float32
@@ -61,9 +62,11 @@ with lazily():  # after the command line has been read
 
     from evaluation import model_card
     from inference import conversion, probabilities
+    from page import static_site
     from training import checkpoints
 
 DIFFERENCE = 1e-4  # of a probability, at most
+HALF_DIFFERENCE = 0.05  # of a network whose weights are in float16
 JACCARD = 0.001  # of the mean Jaccard on the validation images, at most
 INT8_JACCARD = 0.005  # that int8 may lose
 INT8_SPEED = 1.3  # times as fast as the float file, at least
@@ -96,12 +99,12 @@ def export(
     compared = Comparison(network, settings, splits, noted["classes"])
 
     # 2. convert, compare, keep
-    form = conversion.FORMATS[to]
+    form = form_of(to)
     with replacing_all(out) as folder:
         made = form.write(compared.deployed, folder, out.stem)
         with errors.unreadable(made, "the converter fails for this network; choose another format: --to"):
             compute = form.read(made)
-        noted["check"] = compared.with_keras(compute, form.suffix)
+        noted["check"] = compared.with_keras(compute, form.suffix, HALF_DIFFERENCE if to == "page" else DIFFERENCE)
         if int8:
             noted["int8"] = compared.quantized(made, noted)
         form.annotate(made, noted)
@@ -110,13 +113,18 @@ def export(
     return out
 
 
+def form_of(to: str) -> conversion.Format:
+    """The format of a name of conversion.FORMATS, or "page"."""
+    return static_site.FORMAT if to == "page" else conversion.FORMATS[to]
+
+
 def target(run: Path, to: str, int8: bool, out: Path | None) -> Path:
     """The path that is written. UserError: it or the format does not fit, or the run is an export."""
     if onnx_file.is_export(run):
         raise UserError(f"{run} is an export already: name the run that it was made of")
     if int8 and to != "onnx":
         raise UserError("--int8 makes an ONNX file, which OpenVINO and ONNX Runtime read: leave --to out")
-    suffix = conversion.FORMATS[to].suffix
+    suffix = form_of(to).suffix
     name = runs.name_of(run)
     out = out or Path("output") / name / f"{name}{'_int8' if int8 else ''}{suffix}"
     if out.suffix != suffix:
@@ -203,8 +211,8 @@ class Comparison:
         self.normalize = settings.normalize or model.REGISTRY[settings.model].normalization
         self.deployed = conversion.Deployed(network, self.normalize)
 
-    def with_keras(self, compute: Compute, suffix: str) -> dict[str, Any]:
-        """Largest difference and mean Jaccard on the validation images. UserError: they differ too much."""
+    def with_keras(self, compute: Compute, suffix: str, most: float) -> dict[str, Any]:
+        """Largest difference, at most `most`, and mean Jaccard on the validation images. UserError: they differ."""
         of_keras = probabilities.probability_function(self.network)
 
         def reference(feeds):
@@ -213,10 +221,10 @@ class Comparison:
         found = self.scores({"Keras": reference, "export": compute}, "compare")
         difference = found["difference"]
         loss = abs(found["Keras"] - found["export"])
-        if not (difference <= DIFFERENCE and loss <= JACCARD):  # also where it is NaN
+        if not (difference <= most and loss <= JACCARD):  # also where it is NaN
             raise UserError(
                 f"the export ({suffix or 'SavedModel'}) is not what Keras computes: probabilities differ by up to"
-                f" {difference:.2g} (at most {DIFFERENCE:g}), the mean Jaccard by {loss:.2g} (at most {JACCARD:g});"
+                f" {difference:.2g} (at most {most:g}), the mean Jaccard by {loss:.2g} (at most {JACCARD:g});"
                 " nothing was written"
             )
         return {"images": len(self.splits["val"].ids), "largest_difference": difference, **jaccards(found)}
@@ -288,7 +296,7 @@ def single_seconds(functions: dict[str, Compute], feeds: dict[str, np.ndarray]) 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="A trained run as one file for other runtimes.")
     arguments.add_run(parser)
-    formats = keys("inference.conversion", "FORMATS")
+    formats = [*keys("inference.conversion", "FORMATS"), "page"]
     parser.add_argument("--to", choices=formats, default="onnx", help="format (default: onnx, which predict.py reads)")
     parser.add_argument("--int8", action="store_true", help="quantized, if that keeps the score and is faster")
     parser.add_argument("--out", type=Path, help="file to write (default: output/RUN/RUN.onnx)")

@@ -115,10 +115,14 @@ class Predictor:
 
         A large JPEG is decoded at reduced size. UserError names a file that is no image or damaged.
         """
+        return self.decode(Path(path).read_bytes(), path)
+
+    def decode(self, data: bytes, name: str | Path) -> tuple[np.ndarray, tuple[int, int]]:
+        """As `read`, of a file's bytes; `name` is that of the file in messages."""
         try:
-            image, size = files.decode_upright(Path(path).read_bytes(), self.size)
+            image, size = files.decode_upright(data, self.size)
         except (UserError, cv2.error) as problem:
-            raise UserError(f"{path}: {' '.join(str(problem).split())}") from None
+            raise UserError(f"{name}: {' '.join(str(problem).split())}") from None
         return self.fit(image), size
 
     def fit(self, image: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 STEPS = ("dataset_isic18", "augmentation", "train", "evaluate", "predict", "visualize", "submission", "export", "serve")
 NOUNS = ("model", "loss", "metrics", "config", "pipeline", "runs")
 PACKAGES = ("models", "datasets", "training", "compute", "inference", "evaluation", "figures", "imaging", "utils")
+PACKAGES += ("page",)
 DATA = ("pretrained",)  # packages of files alone
 
 LOWER = ("utils", "compute", "metrics", "imaging", "loss", "models", "config", "model", "datasets", "runs")
@@ -27,6 +28,7 @@ ALLOWED = {  # part of the house: what of ours it may import beside itself; step
     "pipeline": LOWER,
     "inference": (*LOWER, "pipeline"),
     "figures": LOWER,
+    "page": (*LOWER, "pipeline", "inference"),
     "training": (*LOWER, "pipeline", "inference", "figures"),
     "evaluation": (*LOWER, "pipeline", "inference", "figures"),
 }
