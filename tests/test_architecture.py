@@ -9,8 +9,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STEPS = ("dataset_isic18", "augmentation", "train", "evaluate", "predict", "visualize", "submission", "export", "serve")
 NOUNS = ("model", "loss", "metrics", "config", "pipeline", "runs")
-PACKAGES = ("models", "datasets", "training", "compute", "inference", "evaluation", "figures", "imaging", "utils")
-PACKAGES += ("page",)
+PACKAGES = (
+    "models",
+    "datasets",
+    "training",
+    "compute",
+    "inference",
+    "evaluation",
+    "figures",
+    "imaging",
+    "utils",
+    "page",
+)
 DATA = ("pretrained",)  # packages of files alone
 
 LOWER = ("utils", "compute", "metrics", "imaging", "loss", "models", "config", "model", "datasets", "runs")
