@@ -25,8 +25,10 @@ demo: setup      ## synthetic data -> training -> scores and pictures, 5 minutes
 	$(BIN)/python dataset_isic18.py --synthetic 240 --size 96x128 --root demo/dataset
 	$(BIN)/python train.py --config configs/demo.yaml
 	$(BIN)/python evaluate.py --run demo --split test
+	$(BIN)/python predict.py demo/dataset/ISIC2018_Task1-2_Test_Input --run pretrained --overlays --out demo/pretrained
 	@echo "report:   output/demo/test/report.html; scores: output/demo/test/performances.txt"
 	@echo "pictures: output/demo/test/*.png; training: output/demo/progress.png; masks: predictions/demo/test/"
+	@echo "masks of the same images by the network that comes with the program: demo/pretrained/"
 
 page: setup      ## the page in the browser, with the pretrained network; Ctrl-C ends it
 	$(BIN)/python serve.py --run pretrained --open

@@ -1,7 +1,7 @@
 """Step 2: train a network of the registry on prepared arrays.
 
     python train.py                                        # AS-Net as published, on dataset_isic18
-    python train.py --config configs/isic18_cpu.yaml       # a U-Net that two CPU cores can train in 25 minutes
+    python train.py --config configs/isic18_cpu.yaml       # a U-Net that two CPU cores can train in 20 minutes
     python train.py --config configs/isic18_cpu.yaml --run mine --epochs 10 --learning_rate 1e-3
     python train.py --config configs/isic18_cpu.yaml --resume           # go on; --resume previous: one checkpoint back
     python train.py --config mine.yaml --init isic18_cpu                # begin with the weights of another run

@@ -48,9 +48,9 @@ def predictor(tmp_path_factory):
         return load_predictor("tiny")
 
 
-@pytest.fixture(scope="module")
-def address(predictor):
-    """Where the page is served."""
+@contextlib.contextmanager
+def serving(predictor):
+    """The page is served inside `with`; gives its address."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(service.application(predictor), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -60,6 +60,12 @@ def address(predictor):
     yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(predictor):
+    with serving(predictor) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +198,27 @@ def test_the_archive_holds_every_form_of_every_image(page, predictor, tmp_path):
         part = gray(base64.b64decode(shape["mask"])) > 0
         np.testing.assert_array_equal(part, expected[top : bottom + 1, left : right + 1])
     assert len(list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))) == 2
+
+
+def test_each_of_five_classes_has_a_threshold_and_a_file(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_run("five", size=SIZE, classes=5)
+    predictor = load_predictor("five")
+    path = photograph(tmp_path / "spot.png")
+    with serving(predictor) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        give(page, path)
+        page.locator("[data-threshold]").nth(1).fill("0.9")
+        archive = zipfile.ZipFile(io.BytesIO(saved(page, "zip")))
+        page.close()
+    _, probabilities = predictor(path)
+    for k, name in enumerate(predictor.classes):
+        expected = probabilities[..., k] >= np.float32(0.9 if k == 1 else 0.5)
+        np.testing.assert_array_equal(gray(archive.read(f"spot_attribute_{name}.png")) > 0, expected)
+    rows = list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))
+    assert [row["class"] for row in rows] == predictor.classes
 
 
 def test_a_bad_file_is_named_and_the_others_are_done(page, tmp_path):
