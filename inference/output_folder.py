@@ -194,6 +194,8 @@ def _rows(text, path):
         return []
     with errors.unreadable(path, REMEDY):
         rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))[1:]
+        if any("\0" in cell for row in rows for cell in row):
+            raise ValueError("a null byte, which no path can have")
     former = [[*row, *[""] * ADDED] for row in rows if len(row) == len(COLUMNS) - ADDED]
     return former + [row for row in rows if len(row) == len(COLUMNS)]
 

@@ -450,6 +450,12 @@ def test_edited_notes_of_the_folder_are_named():
                 predict.main(["a.png", "--out", "out"])
             assert "\n" not in caught.value.code
         Path("out", file).write_bytes(kept)
+    table = Path("out/predictions.csv")
+    table.write_text(table.read_text().replace("a.png", "a\0png"))
+    with pytest.raises(
+        SystemExit, match=r"error: out/predictions\.csv cannot be read .*null byte.*choose another --out"
+    ):
+        predict.main(["a.png", "--out", "out"])
 
 
 def test_clean_up_by_switch():
