@@ -112,7 +112,8 @@ def _check(first, other):
             for run in (first, other)
         )
         raise UserError(
-            f"by per_image.csv not scored on the same true masks ({each}): score both anew, with one --split, --data and --at"
+            f"by per_image.csv not scored on the same true masks ({each}): score both anew, with one --split, --data"
+            " and --at"
         )
 
 

@@ -452,9 +452,7 @@ def test_edited_notes_of_the_folder_are_named():
         Path("out", file).write_bytes(kept)
     table = Path("out/predictions.csv")
     table.write_text(table.read_text().replace("a.png", "a\0png"))
-    with pytest.raises(
-        SystemExit, match=r"error: out/predictions\.csv cannot be read .*null byte.*choose another --out"
-    ):
+    with pytest.raises(SystemExit, match=r"out/predictions\.csv cannot be read .*null byte.*choose another --out"):
         predict.main(["a.png", "--out", "out"])
 
 
