@@ -159,7 +159,7 @@ def test_names_of_an_archive_from_elsewhere(capsys):
         (["--check", "a.zip", "--images", "b"], r"--check needs --data FOLDER, or --images PLACE and --task 1 or 2"),
         (["--check", "a.zip", "--images", "b", "--task", "2"], r"b: no images there; name the folder or zip archive"),
         (["--check", "a.zip", "--data", "own"], r"masks of nail, hair: the challenge wants lesion, or pigment_network"),
-        (["--run", "gone"], r"checkpoint_best/ holds no run"),
+        (["--run", "gone"], r"no run 'gone' in checkpoint_best/; there are: pretrained"),
     ],
 )
 def test_errors_in_one_line(arguments, message):

@@ -55,7 +55,7 @@ def damage(root, kind):
         return [name, "the file is cut off; copy or download it again"]
     if kind == "not an image":
         image.write_text("<html>not found</html>")
-        return [name, "not an image (JPEG, PNG, BMP, TIFF or WebP)"]
+        return [name, "not an image (JPEG, PNG, BMP, TIFF, WebP or DICOM)"]
     if kind == "mask of another size":
         save(mask, np.zeros((48, 63), np.uint8))
         return [mask_name, "the mask is 48x63 (height x width), its image 48x64"]
