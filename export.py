@@ -174,6 +174,7 @@ def metadata(run: Path, network: keras.Model, splits: dict[str, Split]) -> dict[
         "processing": {
             "image": "RGB, upright, brought to height × width of the input by the mean of areas",
             "probabilities": "to the size of the image, bilinearly; then threshold; then clean-up",
+            "calibration": "once masks are made, logits are divided by the temperature of the class, in `trust`",
             "threshold": settings.threshold,
             "clean": "of each mask the largest connected component, holes filled" if settings.clean else "none",
             "tta": "mean over mirrored and, where square, transposed copies" if settings.tta else "none",

@@ -6,6 +6,7 @@
     python predict.py photo.jpg --run handed/on/model.keras         # or its folder, or checkpoint_best/RUN
     python predict.py folder/ --format coco         # also coco.json for labeling tools: docs/labelling.md
     python predict.py photo.jpg --run FILE.onnx     # an export (export.py): without TensorFlow, there in a second
+    python predict.py folder/ --review 0.1          # and which tenth of the images to look at first: docs/trust.md
 
 Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--out` (default: predictions/RUN_images/)
 
@@ -14,7 +15,10 @@ Any format OpenCV reads; a camera's EXIF orientation is honored. Writes into `--
                                one with the outlines of all, each in its color)
     predictions.csv            a row an image and class: its path, class, height, width, and what imaging/mask_shape.py
                                measures: area, box, connected components, perimeter, asymmetry, border irregularity,
-                               mean confidence; its mask, and the image file's size and time of change
+                               mean confidence; its mask, and the image file's size and time of change; the Jaccard
+                               that the mask is expected to have, and in words why the image is unlike those that the
+                               run was trained on, both where evaluate.py --split val has found what it takes
+    review.csv, review.jpg     with --review: the images to look at first, the worst at the top
     run.json                   what made them
 
 Threshold, test-time augmentation (--tta) and the clean-up of the masks to their largest connected component (--clean)
@@ -32,6 +36,7 @@ As a library:
     predictor = load_predictor("isic18_cpu")        # or a model.keras, an .onnx; None is the newest run
     masks, probabilities = predictor(image)         # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
     masks, probabilities = predictor("photo.jpg")   # or a path, or a list of either, for a list of results
+    predictor.assess(image)                         # how far to trust them: .jaccards, .reasons
     predictor.classes, predictor.thresholds, predictor.size, predictor.settings
 """
 
@@ -48,10 +53,10 @@ import numpy as np
 from tqdm import tqdm
 
 from imaging import files, mask_files, mask_shape, overlays, palette
-from inference import arguments, hand_off, output_folder
+from inference import arguments, hand_off, output_folder, review
 from inference.predictor import Predictor, load_predictor
 from utils import errors
-from utils.arguments import snake_case
+from utils.arguments import fraction, snake_case
 from utils.errors import UserError
 from utils.files import locked, readable, remove_leftovers
 from utils.threads import in_order
@@ -59,6 +64,7 @@ from utils.threads import in_order
 # === Writing ===
 
 
+SHOWN = 20  # images of a review that are printed
 LARGE = 20_000_000  # pixels of an image from which on one at a time is finished: 100 million take 2 GB with an overlay
 _large = threading.Lock()
 
@@ -66,15 +72,15 @@ _large = threading.Lock()
 def finish(predictor, item, out, names, tint=False):
     """Write the wanted files of one image. Returns its rows of predictions.csv, one a class.
 
-    item: (path, version, size, probabilities (h, w, classes)). names: {kind of file: a name a class}. tint: also the
-    inside of the mask in overlays.
+    item: (path, version, size, probabilities (h, w, classes), inference.trust.Assessment). names: {kind of file: a name
+    a class}. tint: also the inside of the mask in overlays.
     """
     with _large if math.prod(item[2]) > LARGE else contextlib.nullcontext():
         return _finish(predictor, item, out, names, tint)
 
 
 def _finish(predictor, item, out, names, tint):
-    path, version, size, probabilities = item
+    path, version, size, probabilities, assessed = item
     masks, probabilities = predictor.enlarge(probabilities, size)  # (H, W, classes)
     if "overlay" in names:
         image, _ = files.decode_upright(path.read_bytes())
@@ -84,16 +90,18 @@ def _finish(predictor, item, out, names, tint):
         scores = np.ascontiguousarray(probabilities[..., k])  # (H, W)
         if "overlay" in names:
             below = overlays.tint(image, mask, strength=0.25) if tint else image
-            mask_files.write_png(out / names["overlay"][k], overlays.outline(below, mask))
+            outlined = overlays.outline(below, mask)
+            mask_files.write_png(out / names["overlay"][k], overlays.caption(outlined, assessed.lines(k)))
         if "probability" in names:
             mask_files.write_png(out / names["probability"][k], np.round(scores * 255).astype(np.uint8))
         mask_files.write_png(out / names["mask"][k], mask * np.uint8(255))
         measures = [rounded(value) for value in mask_shape.describe(mask, scores).values()]
-        rows.append([readable(path), name, *size, *measures, readable(names["mask"][k]), *version])
+        trusted = [rounded(assessed.jaccards[k]), assessed.why]
+        rows.append([readable(path), name, *size, *measures, readable(names["mask"][k]), *version, *trusted])
     if "overlay" in names and len(predictor.classes) > 1:
         for k in range(len(predictor.classes)):
             image = overlays.outline(image, masks[..., k], palette.of_class(k))
-        mask_files.write_png(out / names["overlay"][-1], image)
+        mask_files.write_png(out / names["overlay"][-1], overlays.caption(image, assessed.lines()))
     return rows
 
 
@@ -164,11 +172,23 @@ def _predict(predictor, images, out, kinds, tint, batch_size):
 
 
 def through_network(predictor, pictures, batch_size):
-    """(path, version, size, image) of each picture → the same with probabilities (h, w, classes) for the image."""
+    """(path, version, size, image) of each picture → the same with probabilities (h, w, classes) and the Assessment of
+    the masks for the image.
+    """
     pictures = iter(pictures)
     while batch := list(itertools.islice(pictures, batch_size)):
-        probabilities = predictor.probabilities(np.stack([picture[-1] for picture in batch]))
-        yield from ((*picture[:-1], each) for picture, each in zip(batch, probabilities, strict=True))
+        maps = predictor.maps(np.stack([picture[-1] for picture in batch]))
+        for picture, *each in zip(batch, *maps, strict=True):
+            yield (*picture[:-1], each[-1], predictor.assess_maps(picture[-1], each))
+
+
+def _print_review(rows, out):
+    """The first images of a review as text."""
+    print(f"to look at first: {len(rows)} images, {out}/{review.TABLE}, {review.SHEET}")
+    for rank, name, jaccard, why in rows[:SHOWN]:
+        print(f"{rank:>4}  {jaccard[:4] or '   -'}  {name}{f'  ({why})' if why else ''}")
+    if len(rows) > SHOWN:
+        print(f"      ... {len(rows) - SHOWN} more")
 
 
 # === Command line ===
@@ -185,6 +205,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--probabilities", action="store_true", help="also maps of the probability, 0 to 255")
     text = "also files for labeling tools (docs/labelling.md), or DICOM; may be given again"
     parser.add_argument("--format", action="append", choices=hand_off.FORMATS, default=[], help=text)
+    text = "also list this fraction of the images, those to look at first: review.csv, review.jpg"
+    parser.add_argument("--review", type=fraction, metavar="FRACTION", help=text)
     return parser
 
 
@@ -192,6 +214,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     given = parser().parse_args(snake_case(argv))
     predictor = load_predictor(given.run, given.threshold, given.tta, given.clean)
+    if given.review:
+        review.require(predictor)
     out = given.out or Path("predictions") / f"{predictor.name}_images"
     images = find_images(given.images, out)
     bad = predict(
@@ -200,6 +224,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{len(images) - len(bad)} of {len(images)} images: {out}/, table {out}/predictions.csv")
     if given.format and len(bad) < len(images):
         print(f"for labeling tools: {', '.join(map(str, hand_off.write(out, given.format, predictor.name)))}")
+    if given.review and len(bad) < len(images):
+        _print_review(review.write(out, images.keys() - bad.keys(), given.review), out)
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {why}" for why in bad.values())]))
 

@@ -2,7 +2,8 @@
 
 model.keras      the network of the best epoch, without optimizer: what is evaluated, used and handed on
 settings.yaml    the settings it was trained with
-run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores and the best thresholds
+run.json         facts: classes, size, best epoch and its scores; evaluate.py adds scores, the best thresholds, and what
+                 tells how far masks can be trusted (docs/trust.md)
 README.md        the model card (evaluation/model_card.py)
 
 model.keras also holds the settings and the facts but the scores inside, as the comment of the zip file that it is
@@ -39,7 +40,7 @@ ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not 
 KINDS = {  # of the facts
     "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
     "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
-    "other_thresholds": dict, "members": list, "exports": dict,
+    "other_thresholds": dict, "members": list, "exports": dict, "trust": dict,
 }  # fmt: skip
 
 FILES = (".keras", onnx_file.SUFFIX)  # of a network that is handed on alone

@@ -19,8 +19,9 @@ from datasets.arrays import open_split
 from datasets.preparation.annotators import from_bits
 from datasets.preparation.source_masks import source_annotators, source_masks
 from datasets.split import Split, subset
-from evaluation import annotators, evaluations, model_card, score_split, write_results
+from evaluation import annotators, evaluations, model_card, score_split, trust, write_results
 from imaging import mask_files as mask_images
+from inference import trust as kept_trust
 from inference.predictor import check_fit, load_network
 from utils.errors import UserError
 from utils.files import locked
@@ -124,17 +125,22 @@ def evaluate(
         among = annotators.measure(images, drawn, predictions, output)
         result |= {"annotators": among} if among else {}
     result["best_thresholds"]["kept"] = of_the_run and own_data and split == "val"
+    kept = (
+        kept_trust.of_run(folders[0], images.classes, first.tta) if len(folders) == 1 and part == "backbone" else None
+    )
+    trusted = trust.assess(scored, images, first, options.variant, kept, own_data and split == "val")
+    result |= trusted.result
 
     # 4. figures, reports
     def sample(number):
         found = mask_images.read_masks(predictions, images.ids[number], images.classes)
         return images.images[number], images.masks[number], found
 
-    evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes)
+    evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes, trusted)
     write_results.draw(output, evaluation, images, predictions)
     text = write_results.write(output, evaluation, dataclasses.asdict(first), sample)
     if of_the_run:
-        remember(folders[0], output.name, result, images.classes)
+        remember(folders[0], output.name, result, images.classes, trusted)
     evaluations.write_overview(name)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
@@ -205,13 +211,14 @@ def threshold_facts(chosen, classes):
     return dict(zip(classes, chosen, strict=True))
 
 
-def remember(folder, evaluation, result, classes):
-    """Keep the scores with the run and, of its own validation images, the best thresholds; renew its model card.
+def remember(folder, evaluation, result, classes, trusted):
+    """Keep the scores with the run and, of its own validation images, the best thresholds and what tells how far masks
+    can be trusted; renew its model card.
 
     evaluation: its name.
     """
     kept = ["data", "split", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
-    kept += [name for name in ("challenge", "class_mean", "presence") if name in result]
+    kept += [name for name in ("challenge", "class_mean", "presence", *trust.SECTIONS) if name in result]
     with locked(folder, f"{folder}/ is being written by another process; evaluate again", wait=60):
         results = runs.facts(folder).get("results", {}) | {evaluation: {name: result[name] for name in kept}}
         runs.note(folder, results=write_results.without_nan(results))
@@ -220,5 +227,6 @@ def remember(folder, evaluation, result, classes):
             usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
             together = usual | best.get("together", best["best"])
             chosen = {"thresholds": usual | best["best"], "challenge_thresholds": together}
+            trust.keep(folder, result["tta"], trusted)
             runs.keep_thresholds(folder, result["tta"], result["clean"], **chosen)
         model_card.write(folder)

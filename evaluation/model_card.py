@@ -21,6 +21,7 @@ from utils.lazy import lazily
 with lazily():  # pandas
     from evaluation import summary
 
+TRAITS = {"skin_tone": "skin tone, dark to light", "contrast": "contrast of lesion and skin", "area": "lesion size"}
 SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
 
 
@@ -44,6 +45,8 @@ def text(folder: Path, name: str | None = None) -> str:
         usage(name, settings, facts, data),
         scores(name, facts, handed_on),
     ]
+    if trusted := reliability(facts.get("results", {})):
+        parts.append(trusted)
     found = facts.get("exports")
     if found and not handed_on:
         parts.append(exports(found))
@@ -118,6 +121,66 @@ def scores(name, facts, handed_on):
     if not handed_on:
         lines += ["", f"Full reports: `output/{name}/report.html`."]
     return "\n".join(lines)
+
+
+def reliability(results):
+    """How far masks can be trusted, by the newest evaluation of the best kind: of test images, else of any; or ""."""
+    found = [result for result in results.values() if "subgroups" in result or "quality" in result]
+    if not found:
+        return ""
+    result = next((each for each in reversed(found) if each.get("split") == "test"), found[-1])
+    lines = [*_calibration_lines(result), *_quality_lines(result), *_unusual_lines(result)]
+    head = f"## Reliability\n\nOn {result['images']} images, {result['split']}."
+    return "\n\n".join(["\n".join([head, "", *(f"- {line}" for line in lines)]), *_subgroup_parts(result)])
+
+
+def _calibration_lines(result):
+    for name, part in result.get("calibration", {}).get("classes", {}).items():
+        before, after = (part[when]["expected_calibration_error"] for when in ("before", "after"))
+        yield (
+            f"Probabilities of {name.replace('_', ' ')} are calibrated by a temperature of {part['temperature']:.2f}:"
+            f" expected calibration error {before:.4f} before, {after:.4f} after."
+        )
+
+
+def _quality_lines(result):
+    for name, part in result.get("quality", {}).get("classes", {}).items():
+        ranking = part["rankings"]["estimate"]
+        auc = "undefined" if ranking["auc"] is None else f"{ranking['auc']:.2f}"
+        spearman = "undefined" if ranking["spearman"] is None else f"{ranking['spearman']:.2f}"
+        yield (
+            f"The Jaccard that is predicted for each mask of {name.replace('_', ' ')} is {part['mean_error']:.3f} off"
+            f" on average; correlation with the true one {spearman} (Spearman), AUC for a Jaccard below 0.65 {auc}."
+        )
+
+
+def _unusual_lines(result):
+    if "unusual" in result:
+        yield f"{result['unusual']['images']} of the images are flagged as unlike the training images."
+
+
+def _subgroup_parts(result):
+    """For whom, in two tables and a sentence."""
+    if "subgroups" not in result:
+        return
+    found = result["subgroups"]
+    lines = ["| skin tone | images | Jaccard |", "|---|---|---|"]
+    for part in found["skin_tone_classes"]:
+        low, high = part["interval"]
+        lines.append(f"| {part['name']} | {part['images']} | {part['jaccard']:.3f} ({low:.3f} to {high:.3f}) |")
+    lines += ["", "| trait | lowest quarter | highest quarter | trend |", "|---|---|---|---|"]
+    for name, label in TRAITS.items():
+        trait = found[name]
+        if not trait["quarters"] or trait["correlation"] is None:
+            continue
+        ends = [f"{trait['quarters'][place]['jaccard']:.3f}" for place in (0, -1)]
+        lines.append(f"| {label} | {ends[0]} | {ends[1]} | {trait['correlation']:+.2f}, p = {trait['p']:.2g} |")
+    yield "\n".join(lines)
+    yield (
+        "Mean Jaccard of images, with 95 % bootstrap intervals; trend: Spearman's correlation, p by permutations. Skin"
+        " tone is the individual typology angle of the photographed skin in its usual classes, a rough measure where"
+        " nobody has calibrated the camera. Groups that are missing or small were not tested."
+    )
 
 
 def exports(found):

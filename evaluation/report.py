@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
-from evaluation import annotators, summary
+from evaluation import annotators, summary, trust
 from evaluation.report_formats import Heading, Headline, Pictures, Table, Text
 
 EXPLAINED = {  # columns of the table of main scores
@@ -312,6 +312,7 @@ def closing(settings, made_with):
 
 SECTIONS = {
     "annotators": annotators.blocks,
+    **trust.SECTIONS,
     "by_size": sizes,
     "effects": effects,
     "best_thresholds": best_thresholds,
@@ -323,7 +324,8 @@ CURVES = {
 }
 PANELS = {"scores.png": "Dotted line: 0.65, below which the thresholded Jaccard is 0."}
 SAMPLES = {"sample_results.png": "The best, the median and the worst image."}
-FIGURES = {**CURVES, **PANELS, **SAMPLES}
+TRUST = {"trust.png": "Calibration before and after, predicted quality, and the risk that is left at each coverage."}
+FIGURES = {**CURVES, **PANELS, **TRUST, **SAMPLES}
 TRAINING = {"../progress.png": "Losses, scores and learning rate by epoch."}
 
 
@@ -344,6 +346,7 @@ def document(result: dict, settings: dict, worst: list[tuple[str, str]], figures
         *_pictures(CURVES, figures),
         *_sections(result),
         *_pictures(PANELS, figures),
+        *_pictures(TRUST, figures),
         *_pictures(SAMPLES, figures, "Samples"),
         Heading(f"The {len(worst)} worst images"),
         Text(_legend(result)),

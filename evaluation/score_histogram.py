@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 
+from inference import calibration
 from utils.errors import UserError
 
 # Bins are runs of neighbouring float32 numbers, counted from 0 upwards below 0.5 and from 1 downwards above, so that
@@ -47,6 +48,25 @@ def _centers():
     edges = bits.view(np.float32).astype(np.float64)  # (BELOW + 1,): lower ends, the last one 0.5
     below = (edges[:-1] + edges[1:]) / 2
     return np.concatenate([below, [0.5], 1 - below[::-1]])
+
+
+@functools.cache
+def _logits():
+    """The logits of `_centers`, within those that calibration.apply tells apart, ±16.6; float64 (BINS,)."""
+    below = np.maximum(_centers()[:BELOW], calibration.LEAST)
+    logits = np.log(below / (1 - below))
+    return np.concatenate([logits, [0.0], -logits[::-1]])
+
+
+def _calibrated(temperature):
+    """The probabilities of `_centers` once their logits are divided by a temperature, float64 (BINS,)."""
+    return _centers() if temperature == 1 else 1 / (1 + np.exp(-_logits() / temperature))
+
+
+def _sums(values, starts):
+    """Sums of values from each start to the next, 0 where there are none; the last to the end."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    return np.diff(total[np.append(starts, len(values))])
 
 
 class ScoreHistogram:
@@ -185,25 +205,45 @@ class ScoreHistogram:
 
     # === Calibration ===
 
-    def brier(self) -> float:
+    def temperature(self) -> float:
+        """By which logits are divided for the least log loss: temperature scaling (Guo et al., 2017).
+
+        The log loss is convex in 1 / temperature: its derivative, Σ logit · (probability - truth), is brought to 0 by
+        bisection. NaN where all pixels are of one kind.
+        """
+        negatives, positives = self.counts()
+        if not negatives.any() or not positives.any():
+            return math.nan
+        logits = _logits()
+        pixels = negatives + positives
+        used = np.flatnonzero(pixels)
+        logits, pixels, positives = (each[used] for each in (logits, pixels, positives))
+        low, high = 1 / calibration.HIGHEST, 1 / calibration.LOWEST
+        for _ in range(60):
+            middle = math.sqrt(low * high)
+            derivative = logits @ (pixels / (1 + np.exp(-middle * logits)) - positives)
+            low, high = (low, middle) if derivative > 0 else (middle, high)
+        return 1 / math.sqrt(low * high)
+
+    def brier(self, temperature: float = 1.0) -> float:
         """Mean squared difference of probability and truth."""
         negatives, positives = self.counts()
-        centers = _centers()
+        centers = _calibrated(temperature)
         error = negatives @ centers**2 + positives @ (1 - centers) ** 2
         return float(_ratio(error, negatives.sum() + positives.sum()))
 
-    def reliability(self, bins=15):
+    def reliability(self, bins=15, temperature: float = 1.0):
         """By equally wide bins of the probability: its mean, the fraction of true pixels, their number; (bins,)."""
         negatives, positives = self.counts()
-        centers = _centers()
+        centers = _calibrated(temperature)
         starts = np.searchsorted(centers, np.arange(bins) / bins)
         pixels = negatives + positives
-        pixels, true, sums = (np.add.reduceat(x, starts) for x in (pixels, positives, pixels * centers))
+        pixels, true, sums = (_sums(x, starts) for x in (pixels, positives, pixels * centers))
         return _ratio(sums, pixels), _ratio(true, pixels), pixels
 
-    def expected_calibration_error(self, bins: int = 15) -> float:
+    def expected_calibration_error(self, bins: int = 15, temperature: float = 1.0) -> float:
         """Mean over pixels of |fraction of true pixels - mean probability| of their bin (Guo et al., 2017, binary)."""
-        probability, fraction, pixels = self.reliability(bins)
+        probability, fraction, pixels = self.reliability(bins, temperature)
         return float(_ratio(np.nansum(np.abs(fraction - probability) * pixels), pixels.sum()))
 
 

@@ -20,7 +20,7 @@ from evaluation import surface_distances
 from evaluation.score_histogram import ScoreHistogram
 from evaluation.summary import STEPS
 from imaging import hair_removal, mask_files
-from inference import exported, postprocess
+from inference import exported, postprocess, quality
 from utils.threads import in_order
 
 
@@ -51,8 +51,8 @@ class Scored:
     counts: {variant: Counts (images, classes)}. sizes: (images, 2), height and width of the masks. histograms: one a
     class and, for several classes, one of all together. at_thresholds: (classes, 5, thresholds), means over images
     before clean-up of Jaccard, Dice and the fractions of pixels tp, fp, fn. peaks: (images, classes), the largest
-    probability of each image. All three None where there are masks only. distances: {name: (images, classes)} of
-    surface_distances.py, or None.
+    probability of each image. features: (images, classes, values) of inference/quality.py. All four None where there
+    are masks only. distances: {name: (images, classes)} of surface_distances.py, or None.
     """
 
     counts: dict[str, metrics.Counts]
@@ -61,6 +61,7 @@ class Scored:
     histograms: list[ScoreHistogram] | None = None
     at_thresholds: np.ndarray | None = None
     peaks: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 def score(maps, split, truth_of, size_of, options: Options, folder: Path) -> Scored | None:
@@ -76,6 +77,10 @@ def score(maps, split, truth_of, size_of, options: Options, folder: Path) -> Sco
 
     def work(item):
         number, maps = item
+        features = [
+            quality.features([each[..., k] for each in maps], threshold)
+            for k, threshold in enumerate(options.thresholds)
+        ]
         truth = truth_of(number) if truth_of else None
         size = size_of(number) if truth is None else truth.shape[:2]
         maps = [postprocess.resize(each, size) for each in maps]  # (H, W, classes)
@@ -85,22 +90,30 @@ def score(maps, split, truth_of, size_of, options: Options, folder: Path) -> Sco
             return None
         for k, histogram in enumerate(histograms):
             histogram.update(maps[-1][..., k], truth[..., k])
-        return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1))
+        return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1)), features
 
     rows = []
     curves: Any = 0.0
     peaks = []
+    features = []
     done = in_order(work, enumerate(maps), ahead=2 * options.batch_size)
     for result in tqdm(done, total=len(split.ids), unit="image", desc="predict", disable=None):
         if result:
             rows.append(result[0])
             curves += result[1] / len(split.ids)
             peaks.append(result[2])
+            features.append(result[3])
     if not truth_of:
         return None
     if len(histograms) > 1:
         histograms.append(ScoreHistogram.together(histograms))
-    return dataclasses.replace(gather(rows), histograms=histograms, at_thresholds=curves, peaks=np.stack(peaks))
+    found = {
+        "histograms": histograms,
+        "at_thresholds": curves,
+        "peaks": np.stack(peaks),
+        "features": np.array(features),
+    }
+    return dataclasses.replace(gather(rows), **found)
 
 
 def probabilities(networks, split, options):

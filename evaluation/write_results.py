@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 import metrics
-from evaluation import report, report_formats, samples, score_split, summary
+from evaluation import mask_quality, report, report_formats, samples, score_split, summary, trust
 from figures import scores as score_figures
 from figures import sheets
+from figures import trust as trust_figure
 from imaging import mask_files
+from inference import quality
 from utils.files import replacing
 from utils.threads import in_order
 
@@ -29,7 +31,7 @@ FILES = (
 class Evaluation:
     """What was scored and found: the contents of metrics.json, the pass and the table of thresholds, or None.
 
-    ids: of the images, in the order of `scored`. classes: their names.
+    ids: of the images, in the order of `scored`. classes: their names. trusted: None of mask files.
     """
 
     result: dict
@@ -37,6 +39,7 @@ class Evaluation:
     table: pd.DataFrame | None
     ids: list[str]
     classes: list[str]
+    trusted: trust.Trusted | None = None
 
     @property
     def counts(self) -> metrics.Counts:
@@ -115,6 +118,7 @@ def write(output: Path, evaluation: Evaluation, settings: dict, sample: Callable
     result = evaluation.result
     write_tables(output, evaluation)
     draw_panels(output / "scores.png", evaluation)
+    draw_trust(output / "trust.png", evaluation)
     worst = write_worst(output / "worst", evaluation.ids, summary.image_jaccards(evaluation.counts), sample)
 
     title = f"Run {result['run']}"
@@ -145,6 +149,10 @@ def write_tables(output, evaluation):
         rows[name] = values.ravel()
     if scored.peaks is not None:
         rows["largest_probability"] = scored.peaks.ravel()
+    if evaluation.trusted and evaluation.trusted.estimates is not None:
+        rows["predicted_jaccard"] = evaluation.trusted.estimates.ravel()
+    if evaluation.trusted and evaluation.trusted.reasons is not None:
+        rows["unusual"] = np.repeat(evaluation.trusted.reasons, len(evaluation.classes))
     tables = {"per_image.csv": rows}
     if len(evaluation.classes) > 1:
         tables["classes.csv"] = summary.class_table(evaluation.result)
@@ -169,6 +177,27 @@ def draw_panels(path, evaluation):
         best=best and {**best, "label": summary.MEASURES[best["measure"]]},
         histograms=(evaluation.scored.histograms or [])[: len(classes)],
     )
+
+
+def draw_trust(path, evaluation):
+    """trust.png: calibration before and after, expected and true Jaccard, risk by coverage; where they are known."""
+    result = evaluation.result
+    if "calibration" not in result and "quality" not in result:
+        return
+    temperatures = {
+        name: part["temperature"] for name, part in result.get("calibration", {}).get("classes", {}).items()
+    }
+    histograms = dict(zip(evaluation.classes, evaluation.scored.histograms or [], strict=False))
+    jaccards = metrics.score("jaccard", evaluation.counts, "none")
+    known = [k for k, name in enumerate(evaluation.classes) if name in result.get("quality", {}).get("classes", {})]
+    rankings = {}
+    for k in known:
+        columns = [evaluation.trusted.estimates[:, k], *evaluation.scored.features[:, k, len(quality.NAMES) :].T]
+        names = mask_quality.RANKINGS.values()
+        found = {label: mask_quality.risks(each, jaccards[:, k]) for label, each in zip(names, columns, strict=True)}
+        found["the true order"] = mask_quality.risks(jaccards[:, k], jaccards[:, k])
+        rankings[evaluation.classes[k]] = (columns[0], jaccards[:, k], found)
+    trust_figure.trust(path, histograms, temperatures, rankings)
 
 
 def write_worst(folder, ids, scores, sample):

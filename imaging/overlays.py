@@ -33,6 +33,29 @@ def outline(
     return cv2.drawContours(np.ascontiguousarray(image).copy(), outlines, -1, palette.rgb(color), thickness)
 
 
+def caption(image: np.ndarray, lines: list[str], scale: float | None = None) -> np.ndarray:
+    """The image with lines of text (ASCII), white on a darkened band along its lower edge; none wider than the image.
+
+    image: uint8 (H, W, 3) RGB. scale: of OpenCV's letters, by default 1/1200 of the longer side. Returns uint8 (H, W,
+    3); the image itself where there is no line.
+    """
+    if not lines:
+        return image
+    image = np.ascontiguousarray(image).copy()
+    height, width = image.shape[:2]
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    widest = max(cv2.getTextSize(line, font, 1.0, 1)[0][0] for line in lines)
+    scale = min(scale or max(0.3, max(height, width) / 1200), 0.94 * width / widest)
+    thickness = max(1, round(scale))
+    step = round(1.6 * cv2.getTextSize("Jg", font, scale, thickness)[0][1]) + 1  # pixels between lines
+    band = min(height, step * len(lines) + step // 2)
+    image[height - band :] //= 3
+    for number, line in enumerate(reversed(lines)):
+        at = (round(0.03 * width), height - step // 2 - number * step)
+        cv2.putText(image, line, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    return image
+
+
 def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Where a mask is wrong, on the image in gray: false negatives tinted blue, false positives orange.
 

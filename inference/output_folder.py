@@ -20,7 +20,10 @@ from utils.errors import UserError
 from utils.files import read_json, readable, replacing
 
 COLUMNS = ["image", "class", "height", "width", *mask_shape.COLUMNS, "mask", "file_bytes", "file_modified"]
-ADDED = 3  # columns at the end, which tables of former versions lack
+COLUMNS += ["predicted_jaccard", "unusual"]
+MASK = COLUMNS.index("mask")
+VERSION = slice(MASK + 1, MASK + 3)
+FORMER = (MASK, MASK + 3)  # columns of tables of former versions, which lack those after them
 KINDS = ("mask", "overlay", "probability")
 LONGEST = 255  # bytes of a file's name, on all usual file systems
 OWN = ("checkpoint", "checkpoint_best", "output", "predictions")  # folders that our programs write to
@@ -91,9 +94,9 @@ def _check_others(rows, names, out):
     """UserError where a file of the images in `names` would take the place of a mask in rows of others."""
     masks = {readable(mask): path for path, files in names.items() for mask in files["mask"]}
     for row in rows:
-        if row[-ADDED] in masks:
+        if row[MASK] in masks:
             raise UserError(
-                f"{out}/ holds the mask of {row[0]}, that of {readable(masks[row[-ADDED]])} would take its place;"
+                f"{out}/ holds the mask of {row[0]}, that of {readable(masks[row[MASK]])} would take its place;"
                 " choose another --out"
             )
 
@@ -126,10 +129,15 @@ def claim(out: Path, predictor: Predictor) -> None:
         "tta": predictor.settings.tta,
         "clean": predictor.settings.clean,
     }
+    if predictor.trust.fingerprint:
+        mine["trust"] = predictor.trust.fingerprint
     theirs = read_json(note, REMEDY) if note.exists() else mine
     if theirs != mine:
-        other = [f"{name} {value}" for name, value in theirs.items() if name != "saved" and value != mine.get(name)]
-        made = f"made with {', '.join(other)}" if other else "of an earlier training"
+        hidden = ("saved", "trust")
+        other = [f"{name} {value}" for name, value in theirs.items() if name not in hidden and value != mine.get(name)]
+        again = theirs.get("saved") == mine["saved"]
+        earlier = "made before the run was evaluated last" if again else "of an earlier training"
+        made = f"made with {', '.join(other)}" if other else earlier
         raise UserError(f"{out}/ holds predictions {made}; {REMEDY}")
     with replacing(note) as path:
         path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
@@ -154,7 +162,7 @@ class Table:
         images = {readable(path.resolve()): path for path in names}
         pairs = [(row, images.get(readable(Path(row[0]).resolve()))) for row in rows]  # None: not of these images
         _check_others([row for row, image in pairs if image is None], names, out)
-        current = {image for row, image in pairs if image is not None and row[1 - ADDED :] == version(image)}
+        current = {image for row, image in pairs if image is not None and row[VERSION] == version(image)}
         self.done = {image for image in current if all(map(_is_written, _files(out, names[image], kinds)))}
         for image in names.keys() - current:
             for file in _files(out, names[image], KINDS):
@@ -196,8 +204,8 @@ def _rows(text, path):
         rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))[1:]
         if any("\0" in cell for row in rows for cell in row):
             raise ValueError("a null byte, which no path can have")
-    former = [[*row, *[""] * ADDED] for row in rows if len(row) == len(COLUMNS) - ADDED]
-    return former + [row for row in rows if len(row) == len(COLUMNS)]
+    kept = [row for row in rows if len(row) in (*FORMER, len(COLUMNS))]
+    return [row + [""] * (len(COLUMNS) - len(row)) for row in kept]
 
 
 def _text(rows):

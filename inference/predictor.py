@@ -2,6 +2,7 @@
 
 predictor = load_predictor("isic18_cpu")            # or the path of its folder, of a model.keras, or of an export
 masks, probabilities = predictor(image)             # uint8 (H, W, 3) RGB → bool and float32 (H, W, classes)
+found = predictor.assess(image)                     # how far to trust them: found.jaccards, found.reasons
 masks, probabilities = predictor("photo.jpg")       # or the path of an image file
 for masks, probabilities in predictor(["a.jpg", "b.jpg"]): ...
 predictor.classes, predictor.thresholds, predictor.size, predictor.settings
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from datasets.isic2018 import CLASSES
 from datasets.split import Split
 from imaging import files, hair_removal, normalization
 from inference import exported, postprocess
+from inference.trust import Assessment, Trust, of_run
 from utils import startup
 from utils.errors import UserError
 
@@ -58,7 +60,8 @@ class Predictor:
 
     Attributes:
         name: of the run. file: of the network. settings: of the run, with `tta` and `clean` as given.
-        classes: names of the masks. thresholds: one a class. size: (H, W) that the network takes. network.
+        classes: names of the masks. thresholds: one a class. size: (H, W) that the network takes. network. trust: what
+            is kept with the run to calibrate probabilities and to assess masks.
 
     Raises:
         FileNotFoundError: no such run; the message lists those there are.
@@ -72,6 +75,7 @@ class Predictor:
     size: tuple[int, int]
     classes: list[str]
     thresholds: list[float]
+    trust: Trust
 
     def __init__(
         self,
@@ -97,16 +101,26 @@ class Predictor:
             raise UserError(f"{path}: the network gives {count} masks, its classes are {', '.join(self.classes)}")
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(path, self.classes, wanted, self.settings.tta, self.settings.clean)
+        self.trust = of_run(path, self.classes, self.settings.tta)
         self._compute = self._function()
 
-    def _function(self) -> Callable[[np.ndarray], np.ndarray]:
-        """A function from images, uint8 (B, h, w, 3), to probabilities, float32 (B, h, w, classes)."""
-        if isinstance(self.network, exported.Exported):
-            return exported.probability_function(self.network, self.settings.tta)
-        from inference.probabilities import probability_function
+    def _function(self) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """A function from images, uint8 (B, h, w, 3), to what `maps` returns."""
+        source: Any = exported
+        more = {}
+        if not isinstance(self.network, exported.Exported):
+            from inference import probabilities as source
 
-        of_pixels = probability_function(self.network, self.settings.tta, self.settings.precision)
-        return lambda images: of_pixels(self.pixels(images))
+            more = {"number_format": self.settings.precision}
+        make = source.bare_and_augmented if self.settings.tta else source.probability_function
+        function = make(self.network, **more)
+        of_keras = source is not exported
+
+        def compute(images):
+            found = function(self.pixels(images) if of_keras else images)
+            return found if self.settings.tta else [found]
+
+        return compute
 
     # === Step by step, for callers that work in batches ===
 
@@ -140,16 +154,23 @@ class Predictor:
         return np.asarray(normalization.normalize(images, self.settings.normalize))
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (B, h, w, 3), as `fit` gives them → float32 (B, h, w, classes), 0 to 1."""
+        """uint8 (B, h, w, 3), as `fit` gives them → float32 (B, h, w, classes), 0 to 1, as the network gives them."""
+        return self.maps(images)[-1]
+
+    def maps(self, images: np.ndarray) -> list[np.ndarray]:
+        """As `probabilities`, without test-time augmentation and, where the settings have it, with it: a list."""
         return self._compute(images)
 
     def enlarge(self, probabilities: np.ndarray, size: tuple[int, int]) -> Prediction:
-        """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes)."""
+        """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes).
+
+        Masks are made of the network's own probabilities; those that are returned are calibrated.
+        """
         resized = postprocess.resize(probabilities, size)
         masks = resized >= np.array(self.thresholds, np.float32)
         if self.settings.clean:
             masks = postprocess.largest_components(masks)
-        return masks, resized
+        return masks, self.trust.calibrated(resized)
 
     def mask(self, probabilities: np.ndarray, k: int, size: tuple[int, int]) -> np.ndarray:
         """The mask of class number k alone, bool (H, W), as `enlarge` makes it from probabilities (h, w, classes)."""
@@ -173,13 +194,26 @@ class Predictor:
         """
         if isinstance(image, list | tuple):
             return [self(each) for each in image]
-        if isinstance(image, str | Path):
-            fitted, size = self.read(image)
-        else:
-            _require_rgb(image)
-            fitted = self.fit(image)
-            size = image.shape[:2]
+        fitted, size = self._fitted(image)
         return self.enlarge(self.probabilities(fitted[None])[0], size)
+
+    def assess(self, image: Image) -> Assessment:
+        """What can be said of the masks of an image: `jaccards`, the one that is expected of each class's mask, None
+        where it is not known; `reasons` why the image is unlike the training images, in words. image: as above.
+        """
+        fitted, _ = self._fitted(image)
+        return self.assess_maps(fitted, [each[0] for each in self.maps(fitted[None])])
+
+    def assess_maps(self, image: np.ndarray, maps: Sequence[np.ndarray]) -> Assessment:
+        """As `assess`, of an image as `fit` gives it and its maps, float32 (h, w, classes)."""
+        return self.trust.assess(image, maps, self.thresholds)
+
+    def _fitted(self, image):
+        """An image, or the path of one, as `fit` gives it, and its size (H, W)."""
+        if isinstance(image, str | Path):
+            return self.read(image)
+        _require_rgb(image)
+        return self.fit(image), image.shape[:2]
 
 
 def _require_rgb(image):

@@ -22,6 +22,7 @@ from datasets.isic2018 import ATTRIBUTES
 from imaging import palette
 from inference import output_folder
 from inference import predictor as inference
+from inference.trust import Assessment
 from predict import load_predictor as load
 from runs import BEST
 from utils.files import locked
@@ -532,7 +533,7 @@ def test_large_images_are_finished_one_at_a_time(tmp_path, monkeypatch, large, a
         return probabilities > 0.5, probabilities
 
     predictor = SimpleNamespace(enlarge=enlarge, classes=["lesion"])
-    item = (tmp_path / "a.png", ("1", "2"), (4, 4), np.zeros((4, 4, 1), np.float32))
+    item = (tmp_path / "a.png", ("1", "2"), (4, 4), np.zeros((4, 4, 1), np.float32), Assessment([None]))
     work = [
         threading.Thread(target=predict.finish, args=(predictor, item, tmp_path, {"mask": [f"{n}.png"]})) for n in "ab"
     ]

@@ -50,6 +50,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def fraction(text: str) -> float:
+    """A number above 0, at most 1. ArgumentTypeError: anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a fraction, above 0 and at most 1")
+    return value
+
+
 def size(text: str) -> tuple[int, int]:
     """(height, width) in pixels from "192x256". ArgumentTypeError: no such pair, or a side not from 8 to 8192."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)

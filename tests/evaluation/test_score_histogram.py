@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 import sklearn.metrics
 
 from evaluation import score_histogram
 from evaluation.score_histogram import ScoreHistogram
+from inference import calibration
 
 PIXELS = 120_000
 
@@ -195,3 +198,33 @@ def test_threads_count_every_pixel():
         list(pool.map(lambda part: shared.update(*part), parts))
     for found, expected in zip(shared.counts(), whole.counts(), strict=True):
         assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["moderate", "saturated", "rare", "rounded"])
+def test_the_temperature_has_the_least_log_loss(name):
+    probabilities, truth = distribution(name)
+    found = histogram(probabilities, truth).temperature()
+    logits = np.clip(scipy.special.logit(probabilities.astype(float)), -math.log(2**24 - 1), math.log(2**24 - 1))
+
+    def loss(log_temperature):
+        scaled = logits / math.exp(log_temperature)
+        return np.mean(np.logaddexp(0, scaled) - truth * scaled)
+
+    expected = math.exp(scipy.optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_calibration_scores_are_those_of_calibrated_probabilities():
+    probabilities, truth = distribution("saturated")
+    made = histogram(probabilities, truth)
+    calibrated = calibration.apply(probabilities[:, None], [made.temperature()])[:, 0]
+    expected = histogram(calibrated, truth)
+    scores = {"temperature": made.temperature()}
+    assert made.brier(**scores) == pytest.approx(expected.brier(), abs=1e-4)
+    found = made.expected_calibration_error(**scores)
+    assert found == pytest.approx(expected.expected_calibration_error(), abs=1e-3)
+    assert found < made.expected_calibration_error()
+
+
+def test_pixels_of_one_kind_have_no_temperature():
+    assert math.isnan(histogram(np.float32([0.2, 0.9]), np.uint8([1, 1])).temperature())

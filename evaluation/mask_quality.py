@@ -1,0 +1,132 @@
+"""How well the Jaccard of masks is foreseen (inference/quality.py): fitted on validation images, scored out of fold.
+
+    model = fit(features, jaccards)               # a ridge regression as plain numbers, None of too few images
+    estimates = out_of_fold(features, jaccards)   # of each image by a model that has not seen it
+    measure(estimates, jaccards, features)        # {"spearman", "auc", "risk_area", …} beside the baselines
+
+The risk at a coverage is the mean of 1 - Jaccard over that fraction of the images whose masks are estimated best; the
+area below the curve of all coverages is small where the bad masks are recognised (Geifman and El-Yaniv, 2017).
+"""
+
+import numpy as np
+
+from evaluation import bootstrap, summary
+from inference import quality
+
+LEAST = 30  # images, from which on a model is fitted
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+FOLDS = 5
+LOW = 0.65  # Jaccard, below which the challenge's thresholded Jaccard is 0
+DRAWS = 1000
+RANKINGS = {  # how images are ranked: label in reports
+    "estimate": "predicted Jaccard",
+    "mean_confidence": "mean confidence of the mask",
+    "area": "area of the mask",
+}
+
+# === Fitting ===
+
+
+def fit(features: np.ndarray, jaccards: np.ndarray) -> dict | None:
+    """A ridge regression of the Jaccard, as inference/quality.py takes it; None where there is nothing to learn.
+
+    features: (images, values) as quality.features gives them; jaccards: (images,). Of the PENALTIES that one is taken
+    whose models foresee best the images of the fold that they have not seen.
+    """
+    if len(jaccards) < LEAST or np.ptp(jaccards) == 0:
+        return None
+    names = [name for k, name in enumerate(quality.NAMES) if not np.isnan(features[:, k]).any()]
+    taken = features[:, [quality.NAMES.index(name) for name in names]]
+    folds = np.arange(len(jaccards)) % FOLDS
+
+    def error(penalty):
+        errors = []
+        for fold in range(FOLDS):
+            model = _ridge(taken[folds != fold], jaccards[folds != fold], penalty, names)
+            errors.append(quality.estimate(model, features[folds == fold]) - jaccards[folds == fold])
+        return np.mean(np.concatenate(errors) ** 2)
+
+    penalty = min(PENALTIES, key=error)
+    return _ridge(taken, jaccards, penalty, names) | {"penalty": penalty, "images": len(jaccards)}
+
+
+def _ridge(taken, jaccards, penalty, names):
+    means = taken.mean(axis=0)
+    scales = taken.std(axis=0)
+    scales[scales == 0] = 1
+    standard = (taken - means) / scales
+    gram = standard.T @ standard + penalty * np.eye(len(names))
+    weights = np.linalg.solve(gram, standard.T @ (jaccards - jaccards.mean()))
+    arrays = {"means": means, "scales": scales, "weights": weights}
+    return {"names": names, **{key: each.tolist() for key, each in arrays.items()}, "intercept": float(jaccards.mean())}
+
+
+def out_of_fold(features: np.ndarray, jaccards: np.ndarray) -> np.ndarray:
+    """The expected Jaccard of each image by a model, its penalty included, of the other folds' images: (images,)."""
+    folds = np.arange(len(jaccards)) % FOLDS
+    result = np.full(len(jaccards), np.nan)
+    for fold in range(FOLDS):
+        model = fit(features[folds != fold], jaccards[folds != fold])
+        if model:
+            result[folds == fold] = quality.estimate(model, features[folds == fold])
+    return result
+
+
+# === Scoring ===
+
+
+def measure(estimates: np.ndarray, jaccards: np.ndarray, features: np.ndarray) -> dict:
+    """How well estimates, and what needs no model, rank images by their Jaccard; NaN where undefined.
+
+    Returns {"images", "low": images below LOW, "mean_error": mean of |estimate - Jaccard|, "risk": of all images,
+    "least_risk_area": of the true order, "rankings": {name of RANKINGS: {"spearman", "auc", "risk_area", "intervals":
+    {score: [low, high]}}}}. auc: of a Jaccard below LOW.
+    """
+    columns = [estimates, *(features[:, len(quality.NAMES) + k] for k in range(len(quality.BASELINES)))]
+    rankings = {name: _ranked(values, jaccards) for name, values in zip(RANKINGS, columns, strict=True)}
+    return {
+        "images": len(jaccards),
+        "low": int(np.count_nonzero(jaccards < LOW)),
+        "mean_error": float(np.mean(np.abs(estimates - jaccards))),
+        "risk": float(1 - jaccards.mean()),
+        "least_risk_area": risk_area(jaccards, jaccards),
+        "rankings": rankings,
+    }
+
+
+def _ranked(values, jaccards):
+    scores = {"spearman": spearman, "auc": _auc, "risk_area": risk_area}
+    draws = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
+    drawn = {name: np.array([score(values[each], jaccards[each]) for each in draws]) for name, score in scores.items()}
+    found: dict = {name: score(values, jaccards) for name, score in scores.items()}
+    return found | {"intervals": {name: bootstrap.interval(each) for name, each in drawn.items()}}
+
+
+def _auc(values, jaccards):
+    """The chance that a mask below LOW is ranked below another one."""
+    return summary.rank_auc(-values, jaccards < LOW)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of two rows' ranks, ties by their mean rank; NaN where either is constant."""
+    return float(standard_ranks(a) @ standard_ranks(b))
+
+
+def standard_ranks(values: np.ndarray) -> np.ndarray:
+    """The ranks of values, ties by their mean rank, brought to mean 0 and length 1; NaN where all are equal."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    ranks -= ranks.mean()
+    length = np.sqrt(ranks @ ranks)
+    return ranks / length if length else np.full(len(ranks), np.nan)
+
+
+def risks(values: np.ndarray, jaccards: np.ndarray) -> np.ndarray:
+    """The risk at the coverages 1/N, 2/N … 1: mean of 1 - Jaccard of the images of the highest values, (N,)."""
+    order = np.argsort(-values, kind="stable")
+    return np.cumsum(1 - jaccards[order]) / np.arange(1, len(order) + 1)
+
+
+def risk_area(values: np.ndarray, jaccards: np.ndarray) -> float:
+    """The mean of the risks over all coverages."""
+    return float(risks(values, jaccards).mean())

@@ -1,0 +1,147 @@
+"""For whom masks are good: scores by skin tone, by contrast between lesion and skin, and by lesion size.
+
+    result["subgroups"] = measure(split, jaccards)      # in metrics.json
+    blocks(result)                                      # of the report
+
+Skin tone and contrast are measured at the network's size, of the true masks (imaging/skin_tone.py). Whether scores rise
+or fall with a trait is tested by Spearman's correlation with the Jaccard of images, by 10,000 permutations.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.split import Split
+from evaluation import bootstrap
+from evaluation.mask_quality import LOW, spearman, standard_ranks
+from evaluation.report_formats import Heading, Table, Text
+from imaging import skin_tone
+from utils.threads import in_order
+
+PERMUTATIONS = 10_000
+QUARTERS = 4
+TRAITS = {  # label, unit, digits
+    "skin_tone": ("skin tone (ITA)", "°", 0),
+    "contrast": ("contrast between lesion and skin", "°", 0),
+    "area": ("area of the true mask", " % of the image", 2),
+}
+
+
+def measure(split: Split, jaccards: np.ndarray) -> dict[str, Any]:
+    """The scores of groups of images.
+
+    split: of one class, with masks. jaccards: (images,). Returns {"skin_tone_classes": [group, …], "skin_tone",
+    "contrast", "area": {"quarters": [group, …], "correlation", "interval", "p", "images", "undefined"}}, where a group
+    is {"name" or "range", "images", "jaccard", "interval", "low": fraction below 0.65}.
+    """
+    masks: Any = split.masks
+
+    def work(number):
+        mask = np.asarray(masks[number])[..., 0]
+        return *skin_tone.measure(np.asarray(split.images[number]), mask), 100 * mask.mean()
+
+    rows = tqdm(in_order(work, range(len(split.ids))), "skin tones", len(split.ids), unit="image", disable=None)
+    values = dict(zip(TRAITS, np.array(list(rows)).T, strict=True))
+    values["area"][values["area"] == 0] = math.nan
+    result: dict[str, Any] = {"skin_tone_classes": _classes(values["skin_tone"], jaccards)}
+    return result | {name: _trait(each, jaccards) for name, each in values.items()}
+
+
+def _classes(tones, jaccards):
+    """A group for each class of skin tone that is there."""
+    names = np.array(["" if math.isnan(tone) else skin_tone.name_of(tone) for tone in tones])
+    return [{"name": name, **_group(jaccards[names == name])} for name in skin_tone.CLASSES if (names == name).any()]
+
+
+def _trait(values, jaccards):
+    defined = ~np.isnan(values)
+    found: dict[str, Any] = {"images": int(defined.sum()), "undefined": int((~defined).sum())}
+    values, jaccards = values[defined], jaccards[defined]
+    order = np.argsort(values, kind="stable")
+    quarters = [rows for rows in np.array_split(order, QUARTERS) if len(rows)]
+    found["quarters"] = [{"range": values[rows[[0, -1]]].tolist(), **_group(jaccards[rows])} for rows in quarters]
+    return found | trend(values, jaccards)
+
+
+def _group(jaccards):
+    drawn = bootstrap.sums(jaccards[:, None])[:, 0] / len(jaccards)
+    low = float(np.mean(jaccards < LOW))
+    return {
+        "images": len(jaccards), "jaccard": float(jaccards.mean()), "interval": bootstrap.interval(drawn), "low": low
+    }  # fmt: skip
+
+
+def trend(values: np.ndarray, jaccards: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Spearman's correlation, its bootstrap interval, and its two-sided p by permutations; NaN where undefined."""
+    if len(values) < 3:
+        return {"correlation": math.nan, "interval": [math.nan] * 2, "p": math.nan}
+    correlation = spearman(values, jaccards)
+    generator = np.random.default_rng(seed)
+    draws = generator.integers(0, len(values), (1000, len(values)))
+    interval = bootstrap.interval(np.array([spearman(values[each], jaccards[each]) for each in draws]))
+    if math.isnan(correlation):
+        return {"correlation": math.nan, "interval": [math.nan] * 2, "p": math.nan}
+    ranks = standard_ranks(jaccards)
+    of_values = standard_ranks(values)
+    permuted = np.array([generator.permutation(ranks) @ of_values for _ in range(PERMUTATIONS)])
+    extreme = np.count_nonzero(np.abs(permuted) >= abs(correlation) - 1e-12)
+    return {"correlation": correlation, "interval": interval, "p": (1 + extreme) / (1 + PERMUTATIONS)}
+
+
+# === In the report ===
+
+LIMITS = (
+    "Skin tone is the individual typology angle of the skin around the lesion, arctan((L* - 50) / b*), the median of"
+    " its pixels, in the usual classes. From a photograph whose lamp, exposure and white balance nobody has calibrated"
+    " it is a rough measure of the picture, not of the person: it does not say who was photographed. Groups of few"
+    " images say little, and a group that is not there was not tested at all."
+)
+TREND = (
+    "Trend: Spearman's correlation with the Jaccard of images, p by 10,000 permutations, not corrected for three tests."
+)
+
+
+def blocks(result: dict) -> list:
+    """The section of the report, from the contents of metrics.json."""
+    found = result["subgroups"]
+    header = ["skin tone", "images", "Jaccard", "95 % interval", "below 0.65"]
+    tones = [[_range_of(part["name"]), *_cells(part)] for part in found["skin_tone_classes"]]
+    tables = [Table(header, tones, "Means of images, with 95 % bootstrap intervals.")]
+    for name, (label, unit, digits) in TRAITS.items():
+        trait = found[name]
+        rows = [
+            [f"{part['range'][0]:.{digits}f} to {part['range'][1]:.{digits}f}{unit}", *_cells(part)]
+            for part in trait["quarters"]
+        ]
+        tables.append(Table([label, *header[1:]], rows, _trend_text(trait)))
+    return [Heading("For whom"), Text(LIMITS), *tables, Text(TREND)]
+
+
+def _range_of(name):
+    """The name of a class of skin tone with its angles."""
+    names = list(skin_tone.CLASSES)
+    place = names.index(name)
+    above = skin_tone.CLASSES[name]
+    if place == 0:
+        return f"{name} (above {above:g}°)"
+    below = f"{skin_tone.CLASSES[names[place - 1]]:g}°"
+    return f"{name} ({below} or less)" if math.isinf(above) else f"{name} ({above:g} to {below})"
+
+
+def _cells(part):
+    low, high = part["interval"]
+    return [
+        str(part["images"]), f"{part['jaccard']:.3f}", f"{low:.3f}–{high:.3f}", f"{100 * part['low']:.0f} %"
+    ]  # fmt: skip
+
+
+def _trend_text(trait):
+    if trait["correlation"] is None or math.isnan(trait["correlation"]):
+        return "Trend: undefined."
+    low, high = trait["interval"]
+    text = f"Trend {trait['correlation']:+.2f} (95 %: {low:+.2f} to {high:+.2f}), p = {trait['p']:.2g}."
+    if trait["undefined"]:
+        text += f" {trait['undefined']} images are left out: too little of skin or lesion is seen."
+    return text

@@ -1,0 +1,59 @@
+"""The limits of a run's training images, by which inference/image_range.py recognises images that are unlike them."""
+
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import config
+from datasets.split import Split
+from imaging import hair_removal, image_statistics
+from inference import image_range
+from utils.threads import in_order
+
+LEAST = 100  # images, from which on there are limits
+MOST = 3000  # images, spread evenly, which are enough
+OUTSIDE = 0.01  # of the training images, by any range; and as many by their distance from the rest
+TAILS = (0.005, 0.003, 0.002, 0.0015, 0.001, 0.0007, 0.0005, 0.0003, 0.0)  # quantiles on either side
+AREA_TAIL = 0.001
+SHRINKAGE = 0.1  # added to the correlations' diagonal, so that no direction of little variation decides
+
+
+def limits(split: Split, settings: config.Settings) -> dict[str, Any]:
+    """The limits of a split's images as plain numbers; empty of fewer than LEAST."""
+    count = len(split.ids)
+    if count < LEAST:
+        return {}
+    numbers = np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(int))
+    single = len(split.classes) == 1 and split.masks is not None
+    masks: Any = split.masks
+
+    def work(number):
+        image = np.asarray(split.images[number])
+        shown = hair_removal.remove(image) if settings.remove_hair else image
+        return image_statistics.describe(shown), masks[number].mean() if single else 0.0
+
+    rows = tqdm(in_order(work, numbers), "training images", len(numbers), unit="image", disable=None)
+    values, areas = (np.array(each) for each in zip(*rows, strict=True))
+    found = of_statistics(values)
+    areas = areas[areas > 0]
+    tails = np.quantile(areas, [AREA_TAIL, 1 - AREA_TAIL]).tolist() if len(areas) else []
+    return found | {"areas": tails, "images": len(numbers)}
+
+
+def of_statistics(values: np.ndarray) -> dict[str, Any]:
+    """The limits of image statistics (N, names): ranges that leave out OUTSIDE of the images, and their ellipsoid."""
+    for tail in TAILS:
+        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+        if np.mean(((values < low) | (values > high)).any(axis=1)) <= OUTSIDE:
+            break
+    ranges = dict(zip(image_statistics.NAMES, np.stack([low, high], axis=1).tolist(), strict=True))
+    means = values.mean(axis=0)
+    scales = values.std(axis=0)
+    scales[scales == 0] = 1
+    correlations = np.cov(((values - means) / scales).T)
+    precision = np.linalg.inv(correlations + SHRINKAGE * np.eye(len(means)))
+    found: dict[str, Any] = {"ranges": ranges, "means": means.tolist(), "scales": scales.tolist()}
+    found["precision"] = precision.tolist()
+    found["distance"] = float(np.quantile(image_range.distances(found, values), 1 - OUTSIDE))
+    return found

@@ -1,0 +1,246 @@
+"""How far the masks of an evaluation can be trusted: calibration, predicted quality, unusual images, groups of people.
+
+    found = Trusted.of(scored, images, settings, kept, own_validation)
+    result |= found.result                 # "calibration", "quality", "unusual", "subgroups" of metrics.json
+    keep(folder, result, found)            # on a run's own validation images, for inference/trust.py
+
+On a run's own validation images temperatures and models of quality are fitted anew; the report then shows estimates
+out of fold, while the temperature, one number for all pixels, is that of these very images. On others what is kept is
+applied as it is.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import config
+import metrics
+import runs
+from datasets.arrays import open_split
+from datasets.split import Split
+from evaluation import mask_quality, subgroups, training_images
+from evaluation.report_formats import Heading, Table, Text
+from evaluation.score_split import Scored
+from imaging import hair_removal
+from inference import image_range, quality
+from inference.trust import Trust
+from utils.errors import UserError
+from utils.threads import in_order
+
+CALIBRATION = {"expected_calibration_error": "Expected calibration error", "brier": "Brier score"}
+
+
+@dataclass
+class Trusted:
+    """result: parts of metrics.json. kept: what is to be kept with the run. estimates: (images, classes), expected
+    Jaccard, NaN where not known. reasons: of each image, why it is unusual.
+    """
+
+    result: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    estimates: np.ndarray | None = None
+    reasons: list[str] | None = None
+
+
+def assess(
+    scored: Scored, images: Split, settings: config.Settings, variant: str, kept: Trust | None, own_validation: bool
+) -> Trusted:
+    """What can be said of the masks of an evaluation.
+
+    scored: with maps, not of mask files. images: the split that was scored. kept: what is kept with the run, None of
+    several runs. own_validation: whether these are the run's own validation images, on which all is fitted anew.
+    """
+    found = Trusted()
+    if own_validation:
+        found.kept = {"temperatures": _temperatures(scored, images.classes)}
+        temperatures = [found.kept["temperatures"].get(name, 1.0) for name in images.classes]
+        limits = _limits(settings)
+        found.kept["limits"] = limits
+    else:
+        temperatures = kept.temperatures if kept else []
+        limits = kept.limits if kept else {}
+    if any(each != 1 for each in temperatures):
+        found.result["calibration"] = {"fitted_here": own_validation} | _calibration(
+            scored.histograms, images.classes, temperatures
+        )
+    jaccards = metrics.score("jaccard", scored.counts[variant], "none")
+    _add_quality(found, scored, images.classes, jaccards, kept, own_validation)
+    if limits:
+        _add_unusual(found, scored, images, settings, limits, jaccards)
+    if len(images.classes) == 1 and images.masks is not None:
+        found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0])
+    return found
+
+
+def keep(folder: Path, tta: bool, found: Trusted) -> None:
+    """Note with a run what was found on its own validation images, in place of what was; of other ways of making masks
+    it stays.
+    """
+    own = {name: part for name, part in found.kept.items() if name != "limits" and part}
+    news = {runs.variant(tta, clean=False): own} if own else {}
+    if found.kept["limits"]:
+        news["images"] = found.kept["limits"]
+    runs.note(folder, trust=runs.facts(folder).get("trust", {}) | news)
+
+
+# === Calibration ===
+
+
+def _temperatures(scored, classes):
+    each = {name: scored.histograms[k].temperature() for k, name in enumerate(classes)}
+    return {name: value for name, value in each.items() if not math.isnan(value)}
+
+
+def _calibration(histograms, classes, temperatures):
+    found = {}
+    for name, histogram, temperature in zip(classes, histograms, temperatures, strict=False):
+        found[name] = {"temperature": temperature}
+        for when, value in (("before", 1.0), ("after", temperature)):
+            found[name][when] = {score: getattr(histogram, score)(temperature=value) for score in CALIBRATION}
+    return {"classes": found}
+
+
+def calibration_blocks(result: dict) -> list:
+    found = result["calibration"]
+    header = ["class", "temperature", *(f"{label}, {when}" for label in CALIBRATION.values() for when in WHEN)]
+    rows = [
+        [name.replace("_", " "), f"{part['temperature']:.2f}", *_calibration_cells(part)]
+        for name, part in found["classes"].items()
+    ]
+    where = "on these images" if found["fitted_here"] else "on the run's validation images"
+    note = (
+        f"Temperature scaling: logits are divided by the temperature, found {where}. Probabilities that are given out"
+        " are calibrated; masks are made as before, and no score of masks changes. The other scores of probabilities in"
+        " this report are of the network's own."
+    )
+    return [Heading("Calibration"), Table(header, rows, note)]
+
+
+WHEN = ("before", "after")
+
+
+def _calibration_cells(part):
+    return [_number(part[when][score]) for score in CALIBRATION for when in WHEN]
+
+
+def _number(value, digits=4):
+    return "undefined" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+# === Predicted quality ===
+
+
+def _add_quality(found, scored, classes, jaccards, kept, own_validation):
+    """The expected Jaccards, how good they are, and on own validation images the models."""
+    estimates = np.full(jaccards.shape, np.nan)
+    models = {}
+    scores = {}
+    for k, name in enumerate(classes):
+        features = scored.features[:, k]
+        if own_validation and (model := mask_quality.fit(features, jaccards[:, k])):
+            models[name] = model
+            estimates[:, k] = mask_quality.out_of_fold(features, jaccards[:, k])
+        elif not own_validation and kept and kept.models[k]:
+            estimates[:, k] = quality.estimate(kept.models[k], features)
+        if not np.isnan(estimates[:, k]).any():
+            scores[name] = mask_quality.measure(estimates[:, k], jaccards[:, k], features)
+    if own_validation:
+        found.kept["quality"] = models
+    if scores:
+        found.estimates = estimates
+        found.result["quality"] = {"out_of_fold": own_validation, "classes": scores}
+
+
+def quality_blocks(result: dict) -> list:
+    found = result["quality"]
+    blocks: list = [Heading("Predicted quality of each mask")]
+    for name, part in found["classes"].items():
+        title = "ranked by" if len(found["classes"]) == 1 else name.replace("_", " ")
+        header = [title, "Spearman", "95 % interval", "AUC", "95 % interval", "area of risk", "95 % interval"]
+        rows = [[label, *_ranking_cells(part["rankings"][key])] for key, label in mask_quality.RANKINGS.items()]
+        rows.append(["the true order", *[""] * 4, _number(part["least_risk_area"]), ""])
+        blocks.append(Table(header, rows, _quality_note(part, found["out_of_fold"])))
+    return blocks
+
+
+def _ranking_cells(ranking):
+    cells = []
+    for name in ("spearman", "auc", "risk_area"):
+        low, high = ranking["intervals"][name]
+        between = "" if low is None or math.isnan(low) else f"{low:.3f}–{high:.3f}"
+        cells += [_number(ranking[name], 4 if name == "risk_area" else 3), between]
+    return cells
+
+
+def _quality_note(part, out_of_fold):
+    how = "by models of other folds of these images" if out_of_fold else "by the model of the run's validation images"
+    return (
+        f"{part['images']} masks, {part['low']} of them with a Jaccard below 0.65; estimated {how}, on average"
+        f" {part['mean_error']:.3f} off. Spearman: correlation of ranks with the true Jaccard. AUC: for a Jaccard below"
+        f" 0.65. Area of risk: 1 - Jaccard of the best fraction of the masks, mean of all fractions; of masks in no"
+        f" order {part['risk']:.4f}."
+    )
+
+
+# === Unusual images ===
+
+
+def _limits(settings):
+    """The limits of a run's training images; {} where they are gone or too few."""
+    try:
+        return training_images.limits(open_split(settings.data, "train"), settings)
+    except (FileNotFoundError, UserError):
+        return {}
+
+
+def _add_unusual(found, scored, images, settings, limits, jaccards):
+    areas = 10 ** scored.features[:, :, quality.NAMES.index("log_area")]
+    areas[scored.features[:, :, -1] == 0] = 0
+
+    def work(number):
+        image = np.asarray(images.images[number])
+        shown = hair_removal.remove(image) if settings.remove_hair else image
+        return image_range.reasons(limits, shown, areas[number].tolist())
+
+    each = list(in_order(work, range(len(images.ids))))
+    found.reasons = [image_range.SEPARATOR.join(reasons) for reasons in each]
+    flagged = np.array([bool(reasons) for reasons in each])
+    counts: dict[str, int] = {}
+    for reason in (reason for reasons in each for reason in reasons):
+        counts[reason] = counts.get(reason, 0) + 1
+    of_images = jaccards.mean(axis=1)
+    found.result["unusual"] = {
+        "images": int(flagged.sum()),
+        "training_images": limits["images"],
+        "reasons": dict(sorted(counts.items(), key=lambda item: -item[1])),
+        "jaccard": {name: _mean(of_images[rows]) for name, rows in (("unusual", flagged), ("others", ~flagged))},
+    }
+
+
+def _mean(values):
+    return float(values.mean()) if len(values) else math.nan
+
+
+def unusual_blocks(result: dict) -> list:
+    found = result["unusual"]
+    percent = 100 * found["images"] / result["images"]
+    text = (
+        f"{found['images']} of {result['images']} images ({percent:.1f} %) are unlike the {found['training_images']:,}"
+        f" training images; mean Jaccard {_number(found['jaccard']['unusual'], 3)}, of the others"
+        f" {_number(found['jaccard']['others'], 3)}."
+    )
+    rows = [[reason, str(count)] for reason, count in found["reasons"].items()]
+    return [Heading("Unusual images"), Text(text), *([Table(["reason", "images"], rows)] if rows else [])]
+
+
+# === In the report ===
+
+SECTIONS = {
+    "calibration": calibration_blocks,
+    "quality": quality_blocks,
+    "unusual": unusual_blocks,
+    "subgroups": subgroups.blocks,
+}

@@ -1,0 +1,112 @@
+"""The images to look at first: a list, worst at the top, and a sheet of their pictures.
+
+    write(out, 0.1)     # out/review.csv, out/review.jpg; returns the rows
+
+Ranked by predictions.csv of a folder: first the images that are unlike the training images, whose masks nobody can
+estimate, then by the lowest of the Jaccards that are expected of an image's masks.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imaging import files, overlays
+from inference import image_range, output_folder
+from inference.predictor import Predictor
+from utils import errors
+from utils.errors import UserError
+from utils.files import readable, replacing
+from utils.threads import in_order
+
+TABLE, SHEET = "review.csv", "review.jpg"
+COLUMNS = ["rank", "image", "predicted_jaccard", "unusual"]
+MOST = 60  # pictures of a sheet
+TILE = 320  # pixels of a picture's side
+STRIP = 48  # pixels below it, for two lines
+LETTERS = 0.42  # their scale
+ACROSS = 5
+GAP = 8
+
+
+def require(predictor: Predictor) -> None:
+    """UserError where nothing is kept with a run by which its masks could be ranked."""
+    if not predictor.trust.limits and not any(predictor.trust.models):
+        raise UserError(
+            f"--review: run '{predictor.name}' has nothing to rank masks by yet:"
+            f" python evaluate.py --run {predictor.name} --split val finds it"
+        )
+
+
+def write(out: Path, paths: Iterable[Path], fraction: float) -> list[list[str]]:
+    """Write TABLE and SHEET into a folder of predictions; returns the rows of the table, COLUMNS.
+
+    paths: of the images of which some are listed; others in the folder are left out. fraction: of them, above 0 to 1,
+    at least one image.
+    """
+    images = _ranked(out / "predictions.csv", {readable(path.resolve()) for path in paths})
+    chosen = images[: max(1, math.ceil(fraction * len(images)))]
+    rows = [
+        [str(rank), name, "" if jaccard is None else f"{jaccard:.4f}", why]
+        for rank, (name, jaccard, why, _) in enumerate(chosen, 1)
+    ]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    with replacing(out / TABLE) as path:
+        path.write_text(text.getvalue(), encoding="utf-8")
+    tiles = list(in_order(lambda item: _tile(out, *item), enumerate(chosen[:MOST], 1)))
+    with replacing(out / SHEET) as path:
+        path.write_bytes(cv2.imencode(".jpg", sheet(tiles)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    return rows
+
+
+def _ranked(table, wanted):
+    """(image, lowest expected Jaccard or None, reasons, its mask files) of wanted images of a table, worst first."""
+    images: dict[str, tuple] = {}
+    with errors.unreadable(table, output_folder.REMEDY), open(table, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            name = row["image"]
+            if readable(Path(name).resolve()) not in wanted:
+                continue
+            value = float(row["predicted_jaccard"]) if row["predicted_jaccard"] else None
+            _, lowest, _, masks = images.get(name, (None, None, None, []))
+            known = [each for each in (value, lowest) if each is not None]
+            images[name] = (name, min(known, default=None), row["unusual"], [*masks, row["mask"]])
+    return sorted(images.values(), key=lambda each: (not each[2], 2.0 if each[1] is None else each[1]))
+
+
+def _tile(out, rank, item):
+    """The picture of an image with its masks outlined and text below, uint8 (TILE + STRIP, TILE, 3)."""
+    name, jaccard, why, masks = item
+    tile = np.full((TILE + STRIP, TILE, 3), 255, np.uint8)
+    try:
+        image, _ = files.decode_upright(Path(name).read_bytes(), (TILE, TILE))
+    except (OSError, UserError):  # moved since it was predicted
+        return overlays.caption(tile, [Path(name).name, "cannot be read any more"], LETTERS)
+    scale = min(TILE / image.shape[0], TILE / image.shape[1])
+    size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
+    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    for mask in masks:
+        found = cv2.imdecode(np.fromfile(out / mask, np.uint8), cv2.IMREAD_GRAYSCALE)  # (H, W)
+        image = overlays.outline(image, cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST))
+    expected = "" if jaccard is None else f": predicted Jaccard {jaccard:.2f}"
+    lines = [f"{rank}. {Path(name).stem}{expected}", *why.split(image_range.SEPARATOR)]  # of no reason an empty line
+    top, left = (TILE - size[0]) // 2, (TILE - size[1]) // 2
+    tile[top : top + size[0], left : left + size[1]] = image
+    return overlays.caption(tile, lines, LETTERS)
+
+
+def sheet(tiles: list[np.ndarray]) -> np.ndarray:
+    """Pictures of one size side by side, ACROSS in a row, white between them."""
+    across = min(ACROSS, len(tiles))
+    down = -(-len(tiles) // ACROSS)
+    height, width = (side + GAP for side in tiles[0].shape[:2])
+    result = np.full((down * height + GAP, across * width + GAP, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = GAP + number // ACROSS * height, GAP + number % ACROSS * width
+        result[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return result
