@@ -9,6 +9,9 @@ area below the curve of all coverages is small where the bad masks are recognise
 """
 
 import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
 
 from evaluation import bootstrap, summary
 from inference import quality
@@ -30,35 +33,18 @@ RANKINGS = {  # how images are ranked: label in reports
 def fit(features: np.ndarray, jaccards: np.ndarray) -> dict | None:
     """A ridge regression of the Jaccard, as inference/quality.py takes it; None where there is nothing to learn.
 
-    features: (images, values) as quality.features gives them; jaccards: (images,). Of the PENALTIES that one is taken
-    whose models foresee best the images of the fold that they have not seen.
+    features: (images, values) as quality.features gives them; jaccards: (images,). The penalty is the one of PENALTIES
+    whose models foresee best the image that each of them has not seen.
     """
     if len(jaccards) < LEAST or np.ptp(jaccards) == 0:
         return None
     names = [name for k, name in enumerate(quality.NAMES) if not np.isnan(features[:, k]).any()]
     taken = features[:, [quality.NAMES.index(name) for name in names]]
-    folds = np.arange(len(jaccards)) % FOLDS
-
-    def error(penalty):
-        errors = []
-        for fold in range(FOLDS):
-            model = _ridge(taken[folds != fold], jaccards[folds != fold], penalty, names)
-            errors.append(quality.estimate(model, features[folds == fold]) - jaccards[folds == fold])
-        return np.mean(np.concatenate(errors) ** 2)
-
-    penalty = min(PENALTIES, key=error)
-    return _ridge(taken, jaccards, penalty, names) | {"penalty": penalty, "images": len(jaccards)}
-
-
-def _ridge(taken, jaccards, penalty, names):
-    means = taken.mean(axis=0)
-    scales = taken.std(axis=0)
-    scales[scales == 0] = 1
-    standard = (taken - means) / scales
-    gram = standard.T @ standard + penalty * np.eye(len(names))
-    weights = np.linalg.solve(gram, standard.T @ (jaccards - jaccards.mean()))
-    arrays = {"means": means, "scales": scales, "weights": weights}
-    return {"names": names, **{key: each.tolist() for key, each in arrays.items()}, "intercept": float(jaccards.mean())}
+    scaler = StandardScaler()
+    ridge = RidgeCV(PENALTIES).fit(scaler.fit_transform(taken), jaccards)
+    arrays = {"means": scaler.mean_, "scales": scaler.scale_, "weights": ridge.coef_}
+    model = {"names": names} | {key: each.tolist() for key, each in arrays.items()}
+    return model | {"intercept": float(ridge.intercept_), "penalty": float(ridge.alpha_), "images": len(jaccards)}
 
 
 def out_of_fold(features: np.ndarray, jaccards: np.ndarray) -> np.ndarray:
@@ -114,8 +100,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 def standard_ranks(values: np.ndarray) -> np.ndarray:
     """The ranks of values, ties by their mean rank, brought to mean 0 and length 1; NaN where all are equal."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    ranks = rankdata(values)
     ranks -= ranks.mean()
     length = np.sqrt(ranks @ ranks)
     return ranks / length if length else np.full(len(ranks), np.nan)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 from tqdm import tqdm
 
 import config
@@ -16,7 +17,9 @@ MOST = 3000  # images, spread evenly, which are enough
 OUTSIDE = 0.01  # of the training images, by any range; and as many by their distance from the rest
 TAILS = (0.005, 0.003, 0.002, 0.0015, 0.001, 0.0007, 0.0005, 0.0003, 0.0)  # quantiles on either side
 AREA_TAIL = 0.001
-SHRINKAGE = 0.1  # added to the correlations' diagonal, so that no direction of little variation decides
+SHRINKAGE = 0.01  # added to the covariance's diagonal, so that no direction of little variation decides
+FOLDS = 5
+DIGITS = 6  # of the numbers that are kept
 
 
 def limits(split: Split, settings: config.Settings) -> dict[str, Any]:
@@ -42,18 +45,30 @@ def limits(split: Split, settings: config.Settings) -> dict[str, Any]:
 
 
 def of_statistics(values: np.ndarray) -> dict[str, Any]:
-    """The limits of image statistics (N, names): ranges that leave out OUTSIDE of the images, and their ellipsoid."""
+    """The limits of image statistics (N, statistics): ranges of the named ones that leave out OUTSIDE of the images,
+    and the ellipsoid of all, which leaves out as many of those that it was not fitted to (five folds).
+    """
+    named = values[:, : len(image_statistics.NAMES)]
     for tail in TAILS:
-        low, high = np.quantile(values, [tail, 1 - tail], axis=0)
-        if np.mean(((values < low) | (values > high)).any(axis=1)) <= OUTSIDE:
+        low, high = np.quantile(named, [tail, 1 - tail], axis=0)
+        if np.mean(((named < low) | (named > high)).any(axis=1)) <= OUTSIDE:
             break
     ranges = dict(zip(image_statistics.NAMES, np.stack([low, high], axis=1).tolist(), strict=True))
-    means = values.mean(axis=0)
-    scales = values.std(axis=0)
-    scales[scales == 0] = 1
-    correlations = np.cov(((values - means) / scales).T)
-    precision = np.linalg.inv(correlations + SHRINKAGE * np.eye(len(means)))
-    found: dict[str, Any] = {"ranges": ranges, "means": means.tolist(), "scales": scales.tolist()}
-    found["precision"] = precision.tolist()
-    found["distance"] = float(np.quantile(image_range.distances(found, values), 1 - OUTSIDE))
-    return found
+    folds = np.arange(len(values)) % FOLDS
+    unseen = [image_range.distances(_ellipsoid(values[folds != k]), values[folds == k]) for k in range(FOLDS)]
+    distance = float(np.quantile(np.concatenate(unseen), 1 - OUTSIDE))
+    return {"ranges": ranges, **_ellipsoid(values), "distance": distance}
+
+
+def _ellipsoid(values):
+    """What image_range.distances takes: the statistics' quantiles, and what makes their deviates uncorrelated."""
+    quantiles = np.quantile(values, norm.cdf(image_range.DEVIATES), axis=0).T
+    deviates = image_range.normal(quantiles, values)
+    covariance = deviates.T @ deviates / len(values) + SHRINKAGE * np.eye(values.shape[1])
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+    rows = [_rounded(row[: k + 1]) for k, row in enumerate(whitening)]
+    return {"quantiles": [_rounded(row) for row in quantiles], "whitening": rows}
+
+
+def _rounded(numbers):
+    return [float(f"{number:.{DIGITS}g}") for number in numbers]

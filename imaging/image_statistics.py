@@ -1,6 +1,6 @@
-"""What an image looks like in a few numbers, by which one that is no dermoscopic photograph stands out.
+"""What an image looks like in numbers, by which one that is no dermoscopic photograph stands out.
 
-    describe(image)     # float64, a number for each name in NAMES
+    describe(image)     # float64, a number for each name in NAMES, then those of texture
 
 brightness        mean lightness, CIELAB's L*, 0 to 100
 skin_colors       fraction of pixels whose hue lies between red and yellow (0 to 90° in a*, b*) and that are no gray
@@ -12,6 +12,9 @@ detail            energy of the finest structures (below one pixel) in relation 
 edges             mean gradient of the lightness in relation to its standard deviation, its logarithm
 field_of_view     fraction of pixels that are not black (L* above 10), as corners outside the lens are
 
+Texture has no names: mean and spread of L*, a*, b*; and in each of four bands, from the finest structures to those of
+16 pixels, the energy of the three, how peaked the lightness is (kurtosis), and how the three are correlated.
+
 All of it at the size at which the network sees the image: a photograph is blurred where the network finds it so.
 """
 
@@ -22,10 +25,12 @@ NAMES = ("brightness", "skin_colors", "saturation", "color_variety", "foreign_co
 NAMES += ("field_of_view",)
 GRAY = 5  # chroma up to which a pixel is gray
 BLACK = 10  # L* up to which a pixel is black
+BANDS = 4  # of structures, each twice as coarse as the one before
+COUNT = len(NAMES) + 6 + 7 * BANDS  # numbers of an image
 
 
 def describe(image: np.ndarray) -> np.ndarray:
-    """The values of NAMES of an image, uint8 (h, w, 3) RGB."""
+    """The values of NAMES and then of texture, float64 (COUNT,), of an image, uint8 (h, w, 3) RGB."""
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lightness, red, yellow = (np.ascontiguousarray(lab[..., k]) for k in range(3))
     chroma = np.hypot(red, yellow)
@@ -41,7 +46,25 @@ def describe(image: np.ndarray) -> np.ndarray:
         "edges": np.log(gradient.mean() / (lightness.std() + 1) + 0.01),
         "field_of_view": np.mean(lightness > BLACK),
     }
-    return np.array([values[name] for name in NAMES], np.float64)
+    return np.array([*(values[name] for name in NAMES), *_texture(lab)], np.float64)
+
+
+def _texture(lab):
+    """Mean and spread of the channels, then of each band energies, the kurtosis of the lightness, and correlations."""
+    found = [*lab.mean(axis=(0, 1)), *np.log(lab.std(axis=(0, 1)) + 0.1)]
+    for _ in range(BANDS):
+        smooth = cv2.GaussianBlur(lab, (0, 0), 1)
+        band = (lab - smooth).reshape(-1, 3)
+        band = band - band.mean(axis=0)
+        covariance = band.T @ band / len(band)
+        energy = np.diag(covariance)
+        lightness = band[:, 0]
+        correlation = covariance / np.sqrt(np.outer(energy + 1e-3, energy + 1e-3))
+        found += np.log(energy + 1e-4).tolist()
+        found.append(np.log(np.mean(lightness**4) / (energy[0] ** 2 + 1e-12) + 1e-3))
+        found += np.arctanh(0.999 * correlation[[0, 0, 1], [1, 2, 2]]).tolist()
+        lab = smooth[::2, ::2]
+    return found
 
 
 def _third_variance(image):

@@ -3,8 +3,9 @@
     reasons(limits, image, fractions)     # [] or ["blurred", "no skin-like colors"]
 
 The limits are quantiles of the training images' statistics (imaging/image_statistics.py) and of their lesions' areas,
-and the ellipsoid that holds nearly all of them. evaluation/training_images.py finds them; they are kept with the run.
-An image outside is predicted like any other, but nobody has measured how good its mask is.
+and the ellipsoid that holds nearly all of them, once the quantiles have brought each statistic to a normal
+distribution. evaluation/training_images.py finds them; they are kept with the run. An image outside is predicted like
+any other, but nobody has measured how good its mask is.
 """
 
 import numpy as np
@@ -36,18 +37,20 @@ ABOVE = {
 NO_MASK = "no lesion found"
 TOGETHER = "unlike the training images on the whole"
 SEPARATOR = "; "
+DEVIATES = np.linspace(-2.4, 2.4, 17)  # of the quantiles that are kept, in standard deviations of a normal distribution
 
 
 def reasons(limits: dict, image: np.ndarray, fractions: list[float]) -> list[str]:
     """Why an image is outside of what was trained on, in words; empty where it is inside.
 
-    limits: {"ranges": {statistic: [lowest, highest]}, "means", "scales", "precision", "distance", "areas"}. image:
-    uint8 (h, w, 3), at the network's size. fractions: of the image that each class's mask takes.
+    limits: {"ranges": {statistic: [lowest, highest]}, "quantiles": (statistics, 17), "whitening": (statistics,
+    statistics), lower triangle, "distance", "areas": [lowest, highest] or []}. image: uint8 (h, w, 3), at the network's
+    size. fractions: of the image that each class's mask takes.
     """
     values = image_statistics.describe(image)
     found = [
         reason
-        for name, value in zip(image_statistics.NAMES, values, strict=True)
+        for name, value in zip(image_statistics.NAMES, values, strict=False)  # texture has no names
         if (reason := _side(name, value, *limits["ranges"][name]))
     ]
     if not found and distances(limits, values[None])[0] > limits["distance"]:
@@ -64,7 +67,26 @@ def _side(name, value, lowest, highest):
     return ABOVE[name] if value > highest else ""
 
 
+def normal(quantiles: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Statistics (N, statistics) as standard normal deviates, by quantiles (statistics, 17) of what is usual.
+
+    Beyond the outermost quantile a deviate grows as it does between that one and the fifth from it.
+    """
+    result = np.empty_like(values)
+    for k, known in zip(range(values.shape[1]), quantiles, strict=True):
+        known = known + 1e-9 * np.arange(len(known))  # rising, where many values are one
+        found = np.interp(values[:, k], known, DEVIATES)
+        for end, inner, outside in ((0, 4, values[:, k] < known[0]), (-1, -5, values[:, k] > known[-1])):
+            slope = (DEVIATES[end] - DEVIATES[inner]) / max(abs(known[end] - known[inner]), 1e-6)
+            found[outside] += abs(slope) * (values[outside, k] - known[end])
+        result[:, k] = found
+    return result
+
+
 def distances(limits: dict, values: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distances (N,) of statistics (N, names) from those of the training images."""
-    standard = (values - np.array(limits["means"])) / np.array(limits["scales"])
-    return np.einsum("ni,ij,nj->n", standard, np.array(limits["precision"]), standard)
+    """Squared Mahalanobis distances (N,) of statistics (N, statistics) from those of the training images."""
+    deviates = normal(np.array(limits["quantiles"]), values)
+    whitening = np.zeros((values.shape[1],) * 2)
+    for k, row in zip(range(len(whitening)), limits["whitening"], strict=True):
+        whitening[k, : k + 1] = row
+    return np.sum((deviates @ whitening.T) ** 2, axis=1)

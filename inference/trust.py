@@ -106,7 +106,7 @@ def _try(trust, tta):
     maps = [np.zeros((8, 8, classes), np.float32)] * (2 if tta else 1)
     found = trust.assess(np.zeros((8, 8, 3), np.uint8), maps, [0.5] * classes)
     if trust.limits:
-        values = np.zeros((1, len(image_statistics.NAMES)))
+        values = np.zeros((1, image_statistics.COUNT))
         if not np.isfinite(image_range.distances(trust.limits, values)).all():
             raise ValueError("limits of the training images")
     if any(each is not None and np.isnan(each) for each in found.jaccards):

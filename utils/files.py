@@ -70,9 +70,15 @@ def locked(folder: str | Path, message: str, wait: float = 0) -> Iterator[None]:
 
 
 def write_comment(file: str | Path, content: dict) -> None:
-    """Put an object into a zip archive, such as a `.keras` file, as its comment in JSON."""
+    """Put an object into a zip archive, such as a `.keras` file, as its comment in JSON.
+
+    UserError: it takes more than the 65,535 bytes that a comment can have.
+    """
+    comment = json.dumps(content, separators=(",", ":")).encode()
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        raise UserError(f"{file}: settings and facts take {len(comment):,} bytes, a zip archive's comment has 65,535")
     with zipfile.ZipFile(file, "a") as archive:
-        archive.comment = json.dumps(content).encode()
+        archive.comment = comment
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -1,12 +1,17 @@
 """Limits of training images: how many they leave out, and which splits have none."""
 
+import json
+
 import numpy as np
+import pytest
+import scipy.stats
 
 import config
 from datasets.phantoms import phantom
 from datasets.split import Split
 from evaluation import training_images
 from imaging import image_statistics
+from inference import image_range
 
 
 def split(count, classes=1):
@@ -21,7 +26,9 @@ def test_limits_are_plain_numbers_of_every_statistic():
     found = training_images.limits(split(110), config.Settings())
     assert found["images"] == 110 and list(found["ranges"]) == list(image_statistics.NAMES)
     assert all(low <= high for low, high in found["ranges"].values())
-    assert np.shape(found["precision"]) == (len(image_statistics.NAMES),) * 2
+    assert np.shape(found["quantiles"]) == (image_statistics.COUNT, len(image_range.DEVIATES))
+    assert [len(row) for row in found["whitening"]] == list(range(1, image_statistics.COUNT + 1))
+    assert len(json.dumps(found)) < 24_000  # a .keras file has 64 KB for all that is inside
     assert found["areas"] == [0.25, 0.25]  # an empty mask has none
 
 
@@ -31,8 +38,32 @@ def test_few_images_have_no_limits_and_several_classes_no_area():
 
 
 def test_two_of_a_hundred_training_images_at_most_are_left_out():
-    values = np.random.default_rng(0).standard_t(4, (2000, len(image_statistics.NAMES)))
+    values = np.random.default_rng(0).standard_t(4, (2000, image_statistics.COUNT))
     found = training_images.of_statistics(values)
     low, high = np.array(list(found["ranges"].values())).T
-    outside = ((values < low) | (values > high)).any(axis=1)
+    named = values[:, : len(low)]
+    outside = ((named < low) | (named > high)).any(axis=1)
     assert 0.002 < outside.mean() <= training_images.OUTSIDE
+
+
+@pytest.mark.parametrize("count", [150, 2000])
+def test_the_ellipsoid_is_as_wide_for_images_that_it_was_not_fitted_to(count):
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(image_statistics.COUNT, image_statistics.COUNT))
+    values = random.standard_t(6, (count + 2000, image_statistics.COUNT)) @ mixing
+    found = training_images.of_statistics(values[:count])
+    beyond = image_range.distances(found, values[count:]) > found["distance"]
+    assert beyond.mean() < 2.5 * training_images.OUTSIDE
+
+
+def test_statistics_are_brought_to_a_normal_distribution():
+    random = np.random.default_rng(0)
+    values = np.stack([np.exp(random.normal(size=4000)), random.normal(3, 5, 4000), np.zeros(4000)], axis=1)
+    quantiles = np.quantile(values, scipy.stats.norm.cdf(image_range.DEVIATES), axis=0).T
+    found = image_range.normal(quantiles, values)
+    assert scipy.stats.kstest(found[:, 0], "norm").pvalue > 0.05  # a logarithmic normal distribution became normal
+    inside = np.abs(found[:, 1]) < 2.4
+    assert found[inside, 1] == pytest.approx((values[inside, 1] - 3) / 5, abs=0.15)
+    assert np.all(np.diff(found[np.argsort(values[:, 0]), 0]) >= 0)
+    far = image_range.normal(quantiles, np.array([[1e3, 103.0, 1.0]]))[0]
+    assert far[1] == pytest.approx(20, rel=0.2) and far[0] > 20 and far[2] > 1000  # what never varied and now does

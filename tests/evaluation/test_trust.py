@@ -203,9 +203,10 @@ def test_an_export_says_the_same():
         lambda kept: kept["tta"]["quality"]["lesion"].update(names=["beauty"]),
         lambda kept: kept["tta"]["quality"]["lesion"].update(intercept=float("nan")),
         lambda kept: kept.update(tta=[]),
-        lambda kept: kept["images"].pop("precision"),
+        lambda kept: kept["images"].pop("whitening"),
         lambda kept: kept["images"]["ranges"].pop("detail"),
-        lambda kept: kept["images"]["precision"].pop(),
+        lambda kept: kept["images"]["whitening"].pop(),
+        lambda kept: kept["images"]["quantiles"].pop(),
     ],
 )
 def test_edited_facts_are_named(edit):
