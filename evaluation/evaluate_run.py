@@ -95,10 +95,14 @@ def evaluate(
         for network, _ in networks:
             check_fit(network, images, first.data)
         maps = score_split.probabilities(networks, images, options)
+    own = runs.settings(folders[0])
+    own_validation = split == "val" and first.data == own.data
+    kept = None  # found anew; and of several networks together, or of another part, nothing is known
+    if not own_validation and len(folders) == 1 and part == "backbone":
+        kept = kept_trust.of_run(folders[0], images.classes, first.tta)
 
     # 2. predict, count
     name = run_name(folders, part)
-    own = runs.settings(folders[0])
     output = evaluations.OUTPUT / name / evaluations.name_of(split, own, first, threshold, at)
     predictions = evaluations.masks_of(output)
     truth_of, size_of = truth(first.data, split, images, at)
@@ -114,7 +118,6 @@ def evaluate(
     if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
         print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
         of_the_run = False
-    own_data = first.data == own.data
     head = {"run": name, "data": str(first.data), "split": split, "images": len(images.ids)}
     head |= {"size": list(images.images.shape[1:3]), "at": at, "threshold": threshold_facts(chosen, images.classes)}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
@@ -124,11 +127,8 @@ def evaluate(
         drawn = masks_of_annotators(first.data, split, images, at)
         among = annotators.measure(images, drawn, predictions, output)
         result |= {"annotators": among} if among else {}
-    result["best_thresholds"]["kept"] = of_the_run and own_data and split == "val"
-    kept = (
-        kept_trust.of_run(folders[0], images.classes, first.tta) if len(folders) == 1 and part == "backbone" else None
-    )
-    trusted = trust.assess(scored, images, first, options.variant, kept, own_data and split == "val")
+    result["best_thresholds"]["kept"] = of_the_run and own_validation
+    trusted = trust.assess(scored, images, first, options.variant, kept, own_validation)
     result |= trusted.result
 
     # 4. figures, reports

@@ -1,8 +1,8 @@
 """How far the masks of an evaluation can be trusted: calibration, predicted quality, unusual images, groups of people.
 
-    found = Trusted.of(scored, images, settings, kept, own_validation)
+    found = assess(scored, images, settings, variant, kept, own_validation)
     result |= found.result                 # "calibration", "quality", "unusual", "subgroups" of metrics.json
-    keep(folder, result, found)            # on a run's own validation images, for inference/trust.py
+    keep(folder, tta, found)               # on a run's own validation images, for inference/trust.py
 
 On a run's own validation images temperatures and models of quality are fitted anew; the report then shows estimates
 out of fold, while the temperature, one number for all pixels, is that of these very images. On others what is kept is

@@ -221,6 +221,18 @@ def test_edited_facts_are_named(edit):
         shutil.rmtree("checkpoint_best/edited")
 
 
+def test_evaluation_on_validation_images_mends_what_was_edited():
+    shutil.copytree("checkpoint_best/discs", "checkpoint_best/mended")
+    facts = json.loads(Path("checkpoint_best/mended/run.json").read_text())
+    kept = facts["trust"]
+    facts["trust"] = {"images": {"ranges": {}}}  # as another version may have left it
+    Path("checkpoint_best/mended/run.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"mended.*Evaluate the run on its validation images again"):
+        score("mended", "test", at="network")
+    score("mended", "val", at="network")
+    assert runs.facts("checkpoint_best/mended")["trust"]["images"] == kept["images"]
+
+
 def test_five_classes_have_a_temperature_each_and_no_groups(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(1)
