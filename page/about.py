@@ -17,5 +17,6 @@ def about(predictor: Predictor) -> dict[str, Any]:
         "size": list(predictor.size),
         "clean": bool(predictor.settings.clean),
         "tta": bool(predictor.settings.tta),
+        "temperatures": [float(value) for value in predictor.trust.temperatures],
         "engine": "server",
     }

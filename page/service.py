@@ -79,16 +79,21 @@ class Service:
             future.exception()
 
     def predict(self, data: bytes, name: str):
-        """(size, probabilities (h, w, classes)) of an image file's bytes. UserError: as predict.py says it."""
+        """(size, image as the network gets it, its maps) of an image file's bytes, as Predictor.decode and .maps have
+        them. UserError: as predict.py says it.
+        """
         image, size = self.predictor.decode(data, name)
         with self._network:
-            probabilities = self.predictor.probabilities(image[None])[0]
-        return size, probabilities
+            maps = self.predictor.maps(image[None])
+        return size, image, [each[0] for each in maps]
 
     def answer(self, data: bytes, name: str, with_map: bool) -> dict[str, Any]:
         """The JSON of an image."""
-        size, probabilities = self.predict(data, name)
+        size, image, maps = self.predict(data, name)
+        probabilities = maps[-1]  # (h, w, classes)
+        trusted = self.predictor.assess_maps(image, maps)
         answer: dict[str, Any] = {"name": name, "height": size[0], "width": size[1], **about(self.predictor)}
+        answer["unusual"] = trusted.reasons
         if with_map:
             array = np.ascontiguousarray(probabilities, np.dtype("<f4"))
             answer |= {"map": base64.b64encode(array.tobytes()).decode(), "map_size": list(array.shape)}
@@ -97,7 +102,7 @@ class Service:
             answer["masks"] = [
                 {
                     "class": label,
-                    "measures": measures(masks[..., k], probabilities[..., k]),
+                    "measures": measures(masks[..., k], probabilities[..., k], trusted.jaccards[k]),
                     "segmentation": rle(masks[..., k]),
                 }
                 for k, label in enumerate(self.predictor.classes)
@@ -106,14 +111,15 @@ class Service:
 
     def mask(self, data: bytes, name: str, k: int) -> bytes:
         """PNG of one mask, 0 and 255, the bytes that predict.py writes."""
-        size, probabilities = self.predict(data, name)
-        mask = self.predictor.mask(probabilities, k, size)
+        size, _, maps = self.predict(data, name)
+        mask = self.predictor.mask(maps[-1], k, size)
         return mask_files.png(mask * np.uint8(255))
 
 
-def measures(mask, probabilities) -> dict[str, Any]:
-    """The columns of predictions.csv of one mask, (H, W)."""
+def measures(mask, probabilities, jaccard) -> dict[str, Any]:
+    """The columns of predictions.csv of one mask, (H, W); its expected Jaccard is None where that is not known."""
     found = mask_shape.describe(np.ascontiguousarray(mask), np.ascontiguousarray(probabilities))
+    found |= {} if jaccard is None else {"predicted_jaccard": jaccard}
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
 
 

@@ -15,6 +15,7 @@ const LABELS = {
   asymmetry: ["Asymmetry (0 to 1)", "", 0],
   border_irregularity: ["Border irregularity (disc: 1)", "", 0],
   mean_confidence: ["Mean confidence", "", 0],
+  predicted_jaccard: ["Predicted Jaccard (0 to 1)", "", 0],
 };
 const HIDDEN = ["left", "top"];
 const $ = (id) => document.getElementById(id);
@@ -103,7 +104,7 @@ async function work() {
       thumbnail(item, bitmap);
       if (item === current) item.bitmap = bitmap;
       else bitmap.close();
-      say(item, `${found.width} × ${found.height}`);
+      say(item, `${found.width} × ${found.height}${found.unusual.length ? " · check" : ""}`, found.unusual.length > 0);
     } catch (problem) {
       item.state = "bad";
       item.error = problem.message;
@@ -171,6 +172,8 @@ function show() {
   $("message").hidden = ready;
   $("message").classList.toggle("bad", current?.state === "bad");
   $("message").textContent = current?.state === "bad" ? current.error : "Working …";
+  $("unusual").hidden = !(ready && current.unusual.length);
+  $("unusual").textContent = ready ? `Check this mask: the image is ${current.unusual.join("; ")}.` : "";
   classRows();
   $("clean").checked = Boolean(current?.clean);
   redraw();
@@ -330,7 +333,7 @@ function slider(k) {
 }
 
 function measure(item, k, mask) {
-  const found = masks.measure(mask, item.height, item.width, item.map, item.mapSize, k);
+  const found = masks.measure(mask, item.height, item.width, item.map, item.mapSize, k, about.temperatures[k]);
   const corrected = item.actions.some((action) => action.k === k);
   const own = Object.keys(found);
   const further = Object.entries(item.further[k] ?? {}).filter(([name]) => !own.includes(name));
@@ -472,6 +475,7 @@ function tableRows(data, item, header) {
     row.threshold = item.thresholds[k];
     row.corrected = item.actions.some((action) => action.k === k) ? "yes" : "no";
     row.mask = maskName(item, k);
+    row.unusual = item.unusual.join("; ");
     return row;
   });
   rows.forEach((row) => Object.keys(row).forEach((name) => header.add(name)));

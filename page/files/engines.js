@@ -1,5 +1,6 @@
 // Who computes the probabilities: the local server, or this browser. Both have
-//   predict(file, bitmap) → {height, width, map: Float32Array, mapSize: [h, w, classes], further: [{…} a class]}
+//   predict(file, bitmap) → {height, width, map: Float32Array, mapSize: [h, w, classes], further: [{…} a class],
+//     unusual: reasons why the image is unlike the training images}
 //   picture(file) → ImageBitmap, upright
 
 import { areas } from "./masks.js";
@@ -40,7 +41,8 @@ function onServer(about) {
       const bytes = Uint8Array.from(atob(answer.map), (letter) => letter.charCodeAt(0));
       const map = new Float32Array(bytes.buffer);
       const further = answer.masks.map((each) => each.measures);
-      return { height: answer.height, width: answer.width, map, mapSize: answer.map_size, further };
+      const { height, width, unusual } = answer;
+      return { height, width, map, mapSize: answer.map_size, further, unusual };
     },
     async picture(file) {
       try {
@@ -119,7 +121,7 @@ async function inBrowser(about) {
         for (let i = 0; i < map.length; i++) map[i] += found[i] / wanted.length;
         await new Promise((resolve) => setTimeout(resolve)); // the page stays alive
       }
-      return { height: bitmap.height, width: bitmap.width, map, mapSize: [high, wide, classes], further: [] };
+      return { height: bitmap.height, width: bitmap.width, map, mapSize: [high, wide, classes], further: [], unusual: [] };
     },
     async picture(file) {
       try {

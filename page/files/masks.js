@@ -320,8 +320,13 @@ export function areas(pixels, height, width, channels, high, wide) {
   return result;
 }
 
+/** A probability whose logit is divided by a temperature. */
+function calibrated(p, temperature) {
+  return 1 / (1 + ((1 - p) / p) ** (1 / temperature));
+}
+
 /** What predictions.csv says of a mask: {area, area_percent, …}; null where it is not defined. */
-export function measure(mask, height, width, map, mapSize, k) {
+export function measure(mask, height, width, map, mapSize, k, temperature) {
   const bounds = box(mask, height, width);
   let area = 0;
   for (let i = 0; i < mask.length; i++) area += mask[i];
@@ -334,7 +339,7 @@ export function measure(mask, height, width, map, mapSize, k) {
   let confidence = 0;
   enlarge(map, mapSize, k, height, width, (y, line) => {
     for (let x = bounds.left; x < bounds.left + bounds.width; x++) {
-      if (mask[y * width + x]) confidence += line[x];
+      if (mask[y * width + x]) confidence += calibrated(line[x], temperature);
     }
   });
   return {

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
-from tiny_run import save_run
+from tiny_run import save_run, trusting
 
 from imaging import mask_shape
 from inference import conversion
@@ -76,8 +76,8 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def page(browser, address):
+@contextlib.contextmanager
+def loaded(browser, address):
     """The page, loaded; afterwards no request has left its origin and nothing was reported as wrong."""
     opened = browser.new_page(viewport={"width": 1280, "height": 800})
     asked, wrong = [], []
@@ -90,6 +90,12 @@ def page(browser, address):
     opened.close()
     assert asked and not [url for url in asked if not url.startswith((address, "blob:" + address[:-1], "data:"))]
     assert not wrong and not cookies
+
+
+@pytest.fixture
+def page(browser, address):
+    with loaded(browser, address) as opened:
+        yield opened
 
 
 def photograph(path, height=120, width=160, blobs=(((80, 60), (38, 26)), ((140, 20), (7, 5)))):
@@ -131,6 +137,24 @@ def test_masks_and_measures_are_those_of_predict(page, predictor, tmp_path):
     assert page.locator("tr[data-measure=area] td").last.inner_text() == f"{masks.sum():,} px"
     page.fill("#scale", "10")
     assert page.locator("tr[data-measure=area] td").last.inner_text() == f"{masks.sum() / 100:.2f} mm²"
+
+
+def test_how_far_to_trust_the_mask_is_said(browser, predictor, tmp_path):
+    trusted = trusting(predictor)
+    path = photograph(tmp_path / "spot.png")
+    expected = trusted.assess(path)
+    with serving(trusted) as address, loaded(browser, address) as page:
+        give(page, path)
+        assert page.locator("#unusual").inner_text() == f"Check this mask: the image is {expected.why}."
+        assert page.locator(".item small").inner_text() == "160 × 120 · check"
+        row = next(csv.DictReader(io.StringIO(saved(page, "csv").decode())))
+        assert float(row["predicted_jaccard"]) == pytest.approx(expected.jaccards[0], abs=1e-4)
+        assert row["unusual"] == expected.why and "no skin-like colors" in expected.why
+        masks, probabilities = trusted(path)
+        assert float(row["mean_confidence"]) == pytest.approx(probabilities[masks].mean(), abs=1e-3)
+        page.locator("[data-threshold]").fill("0.9")  # another mask, of which nobody has estimated anything
+        row = next(csv.DictReader(io.StringIO(saved(page, "csv").decode())))
+        assert row.get("predicted_jaccard", "") == ""
 
 
 def test_the_threshold_and_the_clean_up_move_the_mask_at_once(page, predictor, tmp_path):

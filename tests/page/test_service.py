@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
-from tiny_run import save_run
+from tiny_run import save_run, trusting
 
 import predict
 import serve
@@ -62,6 +62,21 @@ def test_json_and_png_are_what_predict_writes(predictor, picture, tmp_path):
     assert (found["name"], found["height"], found["width"], found["size"]) == ("spot.png", 60, 80, [24, 32])
     assert found["masks"][0]["measures"]["area"] == mask.sum() > 0
     np.testing.assert_array_equal(coco_masks.decode(found["masks"][0]["segmentation"]), mask)
+
+
+def test_the_answer_says_how_far_to_trust_the_mask(predictor, picture):
+    trusted = trusting(predictor)
+    (answer,) = asked(trusted, post("/predict", picture.read_bytes()))
+    found, expected = answer.json(), trusted.assess(picture)
+    assert found["temperatures"] == [2.0]
+    assert found["unusual"] == expected.reasons and "no skin-like colors" in expected.reasons
+    measures = found["masks"][0]["measures"]
+    assert measures["predicted_jaccard"] == pytest.approx(expected.jaccards[0], abs=1e-4)
+    masks, probabilities = trusted(picture)
+    assert measures["mean_confidence"] == pytest.approx(probabilities[masks].mean(), abs=1e-4)
+    (plain,) = asked(predictor, post("/predict", picture.read_bytes()))
+    assert plain.json()["unusual"] == [] and "predicted_jaccard" not in plain.json()["masks"][0]["measures"]
+    assert plain.json()["masks"][0]["measures"]["mean_confidence"] > measures["mean_confidence"]
 
 
 def test_bad_requests_are_refused_and_the_good_one_is_answered(predictor, picture, tmp_path, monkeypatch):
