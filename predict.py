@@ -186,7 +186,8 @@ def _print_review(rows, out):
     """The first images of a review as text."""
     print(f"to look at first: {len(rows)} images, {out}/{review.TABLE}, {review.SHEET}")
     for rank, name, jaccard, why in rows[:SHOWN]:
-        print(f"{rank:>4}  {jaccard[:4] or '   -'}  {name}{f'  ({why})' if why else ''}")
+        expected = f"{float(jaccard):.2f}" if jaccard else "   -"
+        print(f"{rank:>4}  {expected}  {name}{f'  ({why})' if why else ''}")
     if len(rows) > SHOWN:
         print(f"      ... {len(rows) - SHOWN} more")
 
