@@ -21,6 +21,8 @@ All of it at the size at which the network sees the image: a photograph is blurr
 import cv2
 import numpy as np
 
+from imaging import cielab
+
 NAMES = ("brightness", "skin_colors", "saturation", "color_variety", "foreign_colors", "detail", "edges")
 NAMES += ("field_of_view",)
 GRAY = 5  # chroma up to which a pixel is gray
@@ -31,7 +33,7 @@ COUNT = len(NAMES) + 6 + 7 * BANDS  # numbers of an image
 
 def describe(image: np.ndarray) -> np.ndarray:
     """The values of NAMES and then of texture, float64 (COUNT,), of an image, uint8 (h, w, 3) RGB."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cielab.from_rgb(image)
     lightness, red, yellow = (np.ascontiguousarray(lab[..., k]) for k in range(3))
     chroma = np.hypot(red, yellow)
     fine, coarse = (cv2.GaussianBlur(lightness, (0, 0), deviation) for deviation in (1, 2))

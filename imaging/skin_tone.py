@@ -13,6 +13,8 @@ import math
 import cv2
 import numpy as np
 
+from imaging import cielab
+
 CLASSES = {  # name: angle above which skin belongs to it, degrees
     "very light": 55.0,
     "light": 41.0,
@@ -28,7 +30,7 @@ LEAST = 0.01  # of the image that skin and lesion must have
 
 def angles(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ITA of each pixel in degrees, float32 (h, w), -90 to 90, and whether it is not black; image: uint8 RGB."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cielab.from_rgb(image)
     yellow = np.maximum(lab[..., 2], 1e-3)  # bluish skin has no angle; ±90° is next to it
     return np.degrees(np.arctan((lab[..., 0] - 50) / yellow)), lab[..., 0] > BLACK
 

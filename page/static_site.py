@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from inference import conversion
+from imaging import image_statistics
+from inference import conversion, image_range
 from inference.exported import EDGES
-from inference.predictor import load_predictor
+from inference.predictor import Predictor, load_predictor
 from page.about import FILES, about
 from utils.errors import UserError
 
@@ -67,8 +68,17 @@ def annotate(path: Path, noted: dict[str, Any]) -> None:
     if noted["settings"]["remove_hair"]:
         raise UserError("--to page: the run was trained without hairs (remove_hair), which the browser does not remove")
     conversion.annotate_onnx(path / MODEL, noted)
-    described = about(load_predictor(path / MODEL)) | {"run": noted["run"], "engine": "browser"}
-    (path / "about.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    predictor = load_predictor(path / MODEL)
+    described = about(predictor) | {"run": noted["run"], "engine": "browser", "trust": trusted(predictor)}
+    (path / "about.json").write_text(json.dumps(described) + "\n", encoding="utf-8")
+
+
+def trusted(predictor: Predictor) -> dict[str, Any]:
+    """What files/trust.js takes: models of quality, limits of the training images, the words for what is outside."""
+    words = {"names": image_statistics.NAMES, "below": image_range.BELOW, "above": image_range.ABOVE}
+    words |= {"noMask": image_range.NO_MASK, "together": image_range.TOGETHER}
+    words["deviates"] = image_range.DEVIATES.tolist()
+    return {"models": predictor.trust.models, "limits": predictor.trust.limits, "words": words}
 
 
 def read(path: Path) -> conversion.Compute:

@@ -4,6 +4,7 @@
 //   picture(file) → ImageBitmap, upright
 
 import { areas } from "./masks.js";
+import { predictedJaccard, reasons } from "./trust.js";
 
 export async function open() {
   const about = await (await fetch("about.json")).json();
@@ -110,18 +111,35 @@ async function inBrowser(about) {
     }
   }
 
+  /** What can be said of the masks: {further, unusual} of `predict`. */
+  function trusted(pixels, bare, map) {
+    const maps = about.tta ? [bare, map] : [map];
+    const { models } = about.trust;
+    const further = about.thresholds.map((threshold, k) =>
+      models[k] ? { predicted_jaccard: predictedJaccard(models[k], maps, [high, wide, classes], k, threshold) } : {});
+    const fractions = about.thresholds.map((threshold, k) => {
+      const least = Math.fround(threshold);
+      let count = 0;
+      for (let i = k; i < map.length; i += classes) count += map[i] >= least ? 1 : 0;
+      return count / (high * wide);
+    });
+    return { further, unusual: reasons(about.trust, pixels, high, wide, fractions) };
+  }
+
   return {
     about,
     async predict(file, bitmap) {
       const pixels = fitted(bitmap);
       const wanted = about.tta ? copies : copies.slice(0, 1);
       const map = new Float32Array(high * wide * classes);
+      let bare;
       for (const copy of wanted) {
         const found = turned(await run(turned(pixels, 3, copy, false)), classes, copy, true);
+        bare ??= Float32Array.from(found); // the first copy is the image as it is
         for (let i = 0; i < map.length; i++) map[i] += found[i] / wanted.length;
         await new Promise((resolve) => setTimeout(resolve)); // the page stays alive
       }
-      return { height: bitmap.height, width: bitmap.width, map, mapSize: [high, wide, classes], further: [], unusual: [] };
+      return { height: bitmap.height, width: bitmap.width, map, mapSize: [high, wide, classes], ...trusted(pixels, bare, map) };
     },
     async picture(file) {
       try {

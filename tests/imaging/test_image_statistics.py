@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from imaging import cielab
 from imaging.image_statistics import BANDS, COUNT, NAMES, describe
 
 
@@ -49,7 +50,7 @@ def texture(image):
 
 def test_texture_of_gray_noise():
     image = np.repeat(noise()[..., :1], 3, axis=-1)
-    lightness = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
+    lightness = cielab.from_rgb(image)[..., 0]
     channels, bands = texture(image)
     assert channels[0] == pytest.approx(lightness.mean(), abs=0.01)
     assert channels[3] == pytest.approx(np.log(lightness.std() + 0.1), abs=1e-3)
@@ -61,8 +62,8 @@ def test_texture_of_gray_noise():
 
 
 def test_texture_tells_how_channels_are_correlated():
-    pigment = 255 * np.exp(-np.random.default_rng(2).random((64, 64, 1)) * [0.5, 1.0, 1.5])
+    pigment = (255 * np.exp(-np.random.default_rng(2).random((64, 64, 1)) * [0.5, 1.0, 1.5])).astype(np.uint8)
     _, bands = texture(pigment)
-    lab = cv2.cvtColor(pigment.astype(np.uint8).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cielab.from_rgb(pigment)
     fine = (lab - cv2.GaussianBlur(lab, (0, 0), 1)).reshape(-1, 3)
     assert np.tanh(bands[0, 4:]) == pytest.approx(np.corrcoef(fine.T)[[0, 0, 1], [1, 2, 2]], abs=0.005)

@@ -22,8 +22,9 @@ import pytest
 from pycocotools import mask as coco_masks
 from tiny_run import save_run, trusting
 
-from imaging import mask_shape
-from inference import conversion
+from datasets.phantoms import phantom
+from imaging import image_statistics, mask_shape
+from inference import conversion, image_range, quality
 from page import static_site
 from predict import load_predictor
 from utils.errors import UserError
@@ -117,6 +118,11 @@ def saved(page, kind):
     with page.expect_download() as download:
         page.click(f"[data-save={kind}]")
     return Path(download.value.path()).read_bytes()
+
+
+def mean_confidence(predictor, path):
+    masks, probabilities = predictor(path)
+    return probabilities[masks].mean()
 
 
 def gray(data):
@@ -289,7 +295,12 @@ def test_the_static_page_gives_the_masks_of_the_server(browser, tmp_path, monkey
     except UserError as problem:
         pytest.skip(f"no package registry: {problem}")
     settings = dataclasses.asdict(predictor.settings)
+    predictor = trusting(predictor)
+    trust = predictor.trust
+    own = {"temperatures": dict(zip(predictor.classes, trust.temperatures, strict=True))}
+    own["quality"] = dict(zip(predictor.classes, trust.models, strict=True))
     facts = {"format": 1, "run": "tiny", "classes": predictor.classes, "settings": settings}
+    facts["trust"] = {"tta": own, "images": trust.limits}
     static_site.annotate(site, facts)
     paths = [photograph(tmp_path / f"{i}.png", 100 + i, 150, (((60 + i, 50), (35, 15 + i)),)) for i in range(20)]
     handler = functools.partial(SimpleHTTPRequestHandler, directory=site)
@@ -306,10 +317,67 @@ def test_the_static_page_gives_the_masks_of_the_server(browser, tmp_path, monkey
         opened.close()
         server.shutdown()
     assert not [url for url in asked if not url.startswith((place, "blob:" + place[:-1], "data:"))]
+    rows = {row["image"]: row for row in csv.DictReader(io.StringIO(archive.read("predictions.csv").decode()))}
     for path in paths:
+        assessed = predictor.assess(path)
+        row = rows[path.name]
+        assert float(row["predicted_jaccard"]) == pytest.approx(assessed.jaccards[0], abs=0.01)
+        assert row["unusual"] == assessed.why
+        assert float(row["mean_confidence"]) == pytest.approx(float(mean_confidence(predictor, path)), abs=0.005)
         found = gray(archive.read(f"{path.stem}_segmentation.png")) > 0
         expected = predictor(path)[0][..., 0]
         assert (found & expected).sum() / (found | expected).sum() >= 0.999
+
+
+def test_the_browser_computes_the_statistics_of_images(page):
+    random = np.random.default_rng(0)
+    images = [
+        phantom(seed=seed, height=height, width=width).image for seed, height, width in ((1, 64, 64), (2, 37, 53))
+    ]
+    images += [random.integers(0, 256, (33, 40, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)]
+    code = "async ([pixels, height, width]) => (await import('./trust.js')).statistics(pixels, height, width)"
+    for image in images:
+        found = page.evaluate(code, [image.ravel().tolist(), *image.shape[:2]])
+        assert found == pytest.approx(image_statistics.describe(image).tolist(), rel=2e-3, abs=5e-3)
+
+
+def test_the_browser_tells_unusual_images_as_python_does(page, predictor):
+    limits = trusting(predictor).trust.limits
+    images = [phantom(seed=seed, height=48, width=64).image for seed in range(100, 110)]
+    images += [255 - images[0], images[1] // 5, cv2.GaussianBlur(images[2], (0, 0), 3), images[3][:, ::-1]]
+    code = """async ([trust, pixels, height, width, fractions]) =>
+        (await import('./trust.js')).reasons(trust, pixels, height, width, fractions)"""
+    words = static_site.trusted(trusting(predictor))
+    several = set()
+    for image, fraction in zip(images, [0.3, 0, 0.95, *[0.4] * 11], strict=True):
+        expected = image_range.reasons(limits, image, [fraction])
+        given = [words, image.ravel().tolist(), *image.shape[:2], [fraction]]
+        assert page.evaluate(code, given) == expected
+        several.update(expected)
+    assert len(several) > 4
+
+
+def test_the_browser_expects_the_jaccard_that_python_does(page):
+    random = np.random.default_rng(0)
+    names = list(quality.NAMES)
+    model = {
+        "names": names,
+        "means": random.random(7),
+        "scales": 1 + random.random(7),
+        "weights": random.normal(size=7) / 20,
+    }
+    model = {key: each if key == "names" else each.tolist() for key, each in model.items()} | {"intercept": 0.5}
+    code = """async ([model, maps, ...rest]) =>
+        (await import('./trust.js')).predictedJaccard(model, maps.map((map) => Float32Array.from(map)), ...rest)"""
+    for threshold in (0.5, 0.3, 0.99999):
+        noise = random.random((2, 30, 40, 2)).astype(np.float32)
+        maps = [cv2.GaussianBlur(each, (0, 0), 3) for each in noise]
+        maps = [np.clip((each - 0.5) * 8 + 0.5, 0, 1) for each in maps]
+        for k in range(2):
+            expected = quality.estimate(model, quality.features([each[..., k] for each in maps], threshold))
+            given = [model, [each.ravel().tolist() for each in maps], [30, 40, 2], k, threshold]
+            assert page.evaluate(code, given) == pytest.approx(float(expected), abs=1e-5)
+            assert 0 < expected < 1
 
 
 def test_another_package_is_refused(tmp_path):
