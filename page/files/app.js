@@ -173,7 +173,7 @@ function show() {
   $("message").classList.toggle("bad", current?.state === "bad");
   $("message").textContent = current?.state === "bad" ? current.error : "Working …";
   $("unusual").hidden = !(ready && current.unusual.length);
-  $("unusual").textContent = ready ? `Check this mask: the image is ${current.unusual.join("; ")}.` : "";
+  $("unusual").textContent = ready ? `Check this mask: ${current.unusual.join("; ")}.` : "";
   classRows();
   $("clean").checked = Boolean(current?.clean);
   redraw();

@@ -151,7 +151,7 @@ def test_how_far_to_trust_the_mask_is_said(browser, predictor, tmp_path):
     expected = trusted.assess(path)
     with serving(trusted) as address, loaded(browser, address) as page:
         give(page, path)
-        assert page.locator("#unusual").inner_text() == f"Check this mask: the image is {expected.why}."
+        assert page.locator("#unusual").inner_text() == f"Check this mask: {expected.why}."
         assert page.locator(".item small").inner_text() == "160 × 120 · check"
         row = next(csv.DictReader(io.StringIO(saved(page, "csv").decode())))
         assert float(row["predicted_jaccard"]) == pytest.approx(expected.jaccards[0], abs=1e-4)
