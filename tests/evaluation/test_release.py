@@ -1,4 +1,4 @@
-"""A run as one file of half the size."""
+"""A run as one smaller file."""
 
 import zipfile
 
@@ -43,10 +43,17 @@ def test_kernels_are_halved_and_vectors_are_not(run):
     assert card.startswith("# lesion\n") and "python predict.py IMAGES --run lesion" in card
 
 
-def test_nothing_is_written_where_masks_differ(run, monkeypatch):
-    monkeypatch.setattr(release, "compare", lambda run, file, settings: 0.99)
-    with pytest.raises(UserError, match=r"in half precision its masks agree to 0\.9900, expected 0\.999"):
-        release.release("r", "lesion.keras")
+def test_where_half_precision_changes_masks_kernels_stay_as_they_are(run, monkeypatch):
+    agreements = iter([0.99, 1.0])
+    monkeypatch.setattr(release, "compare", lambda run, file, settings: next(agreements))
+    assert release.release("r", "lesion.keras") == 1
+    file = run.parents[1] / "lesion.keras"
+    for old, new in zip(model.load(run / "model.keras").get_weights(), model.load(file).get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert file.stat().st_size < (run / "model.keras").stat().st_size
+
+
+def test_another_suffix_is_refused(run):
     with pytest.raises(UserError, match=r"lesion\.onnx: expected a name that ends in \.keras"):
         release.release("r", "lesion.onnx")
     assert not list(run.parents[1].glob("lesion*"))
@@ -63,7 +70,7 @@ def test_masks_of_run_and_file_are_compared(run, tmp_path):
 
 
 def test_every_file_of_the_network_is_kept(run, tmp_path):
-    release.halve(run / "model.keras", tmp_path / "half.keras")
+    release.write(run / "model.keras", tmp_path / "half.keras", half=True)
     with zipfile.ZipFile(run / "model.keras") as before, zipfile.ZipFile(tmp_path / "half.keras") as after:
         assert after.namelist() == before.namelist()
         assert after.read("config.json") == before.read("config.json")

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -45,20 +46,29 @@ def run(work, **environment):
     return subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONPATH": ".", **environment})
 
 
+@contextlib.contextmanager
+def handled(number, how):
+    """A signal is handled so by what is started inside."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGHUP", 129)])
 def test_ctrl_c_and_a_closed_terminal_show_one_line(name, status):
-    done = run(f"os.kill(os.getpid(), signal.{name}); signal.pause()")
+    with handled(getattr(signal, name), signal.SIG_DFL):  # whatever started the tests, such as nohup
+        done = run(f"os.kill(os.getpid(), signal.{name}); signal.pause()")
     assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"stopped, all is well\n")
 
 
 def test_a_hangup_that_is_ignored_stays_so():
-    done = run("os.kill(os.getpid(), signal.SIGHUP); print('on')")
-    assert done.returncode == 129
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does, for what it starts
-    try:
+    with handled(signal.SIGHUP, signal.SIG_DFL):
         done = run("os.kill(os.getpid(), signal.SIGHUP); print('on')")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    assert done.returncode == 129
+    with handled(signal.SIGHUP, signal.SIG_IGN):  # as nohup does, for what it starts
+        done = run("os.kill(os.getpid(), signal.SIGHUP); print('on')")
     assert (done.returncode, done.stdout) == (0, b"on\n")
 
 
