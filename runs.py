@@ -33,7 +33,7 @@ from utils.files import read_json, replacing, require_file_names, write_comment
 
 BEST = Path("checkpoint_best")
 SHIPPED = Path(__file__).resolve().parent / "pretrained"  # networks that come with this program, and their model cards
-PRETRAINED = {"pretrained": "lesion.keras"}  # name: file in SHIPPED
+PRETRAINED = {"pretrained": "lesion.keras", "pretrained_attributes": "attributes.keras"}  # name: file in SHIPPED
 MAIN = ("model", "loss", "optimizer", "learning_rate", "epochs", "batch_size")  # settings shown in any case
 CHOSEN = {"best": "thresholds", "challenge": "challenge_thresholds"}  # on validation; the facts that hold them
 ELSEWHERE = ("run", "data", "normalize", "threshold", "tta", "clean")  # or not at all

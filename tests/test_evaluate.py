@@ -284,7 +284,7 @@ def test_other_data_and_batch_size():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run", "tinny"], "error: no run 'tinny' in checkpoint_best/; there are: large, pretrained, tiny"),
+        (["--run", "tinny"], "error: no run 'tinny' in checkpoint_best/; there are: large, pretrained, .*tiny"),
         (["--run", "tiny", "--data", "gone"], "error: gone/meta.json not found: .*dataset_isic18.py"),
         (["--run", "tiny", "--split", "train"], "error: 'data' has no split 'train'; it has: test"),
         (["--run", "large", "--split", "test"], "error: the network was made for images of 8 × 10, .* 4 × 5; .*8x10"),
