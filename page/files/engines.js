@@ -3,7 +3,7 @@
 //     unusual: reasons why the image is unlike the training images}
 //   picture(file) → ImageBitmap, upright
 
-import { areas } from "./masks.js";
+import { areas, stretched } from "./masks.js";
 import { predictedJaccard, reasons } from "./trust.js";
 
 export async function open() {
@@ -72,22 +72,23 @@ async function inBrowser(about) {
     return output[session.outputNames[0]].data;
   }
 
-  /** The pixels of the network's size, uint8: the mean of areas, where the picture is larger. */
+  /** The pixels of the network's size, uint8: the mean of areas where the picture is larger, else bilinear. */
   function fitted(bitmap) {
     const { width, height } = bitmap;
-    const shrinks = width >= wide && height >= high;
-    const canvas = new OffscreenCanvas(shrinks ? width : wide, shrinks ? height : high);
+    const canvas = new OffscreenCanvas(width, height);
     const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.fillRect(0, 0, canvas.width, canvas.height); // what is transparent is black
-    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    context.fillRect(0, 0, width, height); // what is transparent is black
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
     const rgb = new Uint8Array((data.length / 4) * 3);
     for (let i = 0, j = 0; i < data.length; i += 4) {
       rgb[j++] = data[i];
       rgb[j++] = data[i + 1];
       rgb[j++] = data[i + 2];
     }
-    return shrinks ? Uint8Array.from(areas(rgb, height, width, 3, high, wide), Math.round) : rgb;
+    const shrinks = width >= wide && height >= high;
+    if (!shrinks) return stretched(rgb, height, width, 3, high, wide);
+    return Uint8Array.from(areas(rgb, height, width, 3, high, wide), Math.round);
   }
 
   /** (h, w, channels) mirrored along its axes and transposed, or back. */

@@ -23,7 +23,7 @@ from pycocotools import mask as coco_masks
 from tiny_run import save_run, trusting
 
 from datasets.phantoms import phantom
-from imaging import image_statistics, mask_shape
+from imaging import decode, image_statistics, mask_shape
 from inference import conversion, image_range, quality
 from page import static_site
 from predict import load_predictor
@@ -327,6 +327,18 @@ def test_the_static_page_gives_the_masks_of_the_server(browser, tmp_path, monkey
         found = gray(archive.read(f"{path.stem}_segmentation.png")) > 0
         expected = predictor(path)[0][..., 0]
         assert (found & expected).sum() / (found | expected).sum() >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("function", "size"), [("areas", (24, 32)), ("stretched", (80, 120)), ("stretched", (24, 120))]
+)
+def test_the_browser_resizes_as_opencv_does(page, function, size):
+    image = np.random.default_rng(0).integers(0, 256, (47, 65, 3), np.uint8)
+    code = f"""async ([pixels, ...sizes]) =>
+        Array.from((await import('./masks.js')).{function}(Uint8Array.from(pixels), ...sizes), Math.round)"""
+    found = page.evaluate(code, [image.ravel().tolist(), *image.shape, *size])
+    difference = np.array(found).reshape(*size, 3) - decode.resize(image, size).astype(int)
+    assert np.abs(difference).max() <= 1 and np.mean(difference != 0) < 0.02
 
 
 def test_the_browser_computes_the_statistics_of_images(page):
