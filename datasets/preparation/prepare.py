@@ -15,7 +15,7 @@ from datasets.preparation import contact_sheet, load_pairs, near_duplicates
 from datasets.preparation.find_pairs import SHOWN, Listing, check, find_anywhere, fingerprint, join
 from datasets.preparation.splits import Division, by_table, divide
 from utils.errors import UserError
-from utils.files import locked
+from utils.files import locked, remove_leftovers
 
 CHECK = "check.jpg"  # in ROOT: some pairs, to be seen at a glance
 REVISION = 4  # of the preparation: raise it when the same files would give other arrays
@@ -81,6 +81,9 @@ def _prepared(root, listings, size, options):
     division = sorted(options.division.chosen.items())
     mark = fingerprint(listings, (REVISION, *size, options.on_error, options.drop_leaks, division))
     if meta := _up_to_date(root, mark):
+        if not (root / CHECK).is_file():  # the process that wrote the arrays was killed before it had drawn that
+            remove_leftovers(root)
+            _draw(root, options.division.seed)
         return meta, False
     _check_disk(root, listings, size)
     # 3. divide, put together, write

@@ -23,7 +23,6 @@ import augmentation
 import evaluate
 import predict
 import submission
-import train
 from datasets import __main__ as datasets_command
 from datasets.arrays import Writer
 
@@ -42,7 +41,7 @@ STEPS = {  # name: (script or module, arguments)
 }
 MAINS = {
     "preparation": datasets_command.main,
-    "training": train.main,
+    "training": lambda arguments: kills.begin_or_go_on("new", arguments),
     "evaluation": evaluate.main,
     "prediction": predict.main,
     "submission": submission.main,

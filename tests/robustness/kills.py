@@ -90,12 +90,15 @@ def write_records():
 
 
 def train_on(*flags):
-    """Begin the run, or go on with it where it has a checkpoint."""
-    folder = Path("checkpoint/run")
+    begin_or_go_on("run", argv("discs", "run", "--save_every", "1", *flags))
+
+
+def begin_or_go_on(run, arguments):
+    """Train a run, or go on with it where it has a checkpoint."""
+    folder = Path("checkpoint") / run
     resume = ["--resume"] if checkpoints.files(folder) else []
-    if resume and checkpoints.load(folder)[0]["finished"]:
-        return
-    train.main(argv("discs", "run", "--save_every", "1", *flags, *resume))
+    if not resume or not checkpoints.load(folder)[0]["finished"]:
+        train.main([*arguments, *resume])
 
 
 SPECIAL = ("--accumulate", "1", "--ema", "0", "--learning_rate", "1e-3", "--patience", "0", "--loss", "bce")

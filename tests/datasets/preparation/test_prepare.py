@@ -37,6 +37,16 @@ def root(tmp_path):
     return tmp_path / "isic"
 
 
+def test_a_picture_that_a_killed_preparation_left_out_is_drawn(root):
+    run(root)
+    before = arrays(root)
+    (root / "check.jpg").unlink()
+    leftover = root / f".writing_{2**22 + 1}_44b3628a_1.jpg"  # of a process that cannot be
+    leftover.write_bytes(b"half")
+    run(root)
+    assert arrays(root) == before
+
+
 # === Bad input ===
 
 
