@@ -12,6 +12,7 @@ The parts are in tests/robustness/; docs/robustness.md says what passes, and wha
 import argparse
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tensorboard.summary.v2  # noqa: F401, E402 (once, for all children)
 from robustness import circumstances, kills, mutations  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 PARTS = {"mutations": mutations.campaign, "kills": kills.campaign, "circumstances": circumstances.campaign}
 COUNTS = {"mutations": mutations.MOST, "kills": kills.MOST, "circumstances": 0}
@@ -37,6 +39,7 @@ def main():
     parser.add_argument("--lanes", type=int, default=2, help="processes at a time (default: %(default)s)")
     parser.add_argument("--keep", type=Path, default=ROOT / "build/campaign", help="folder for inputs that show faults")
     args = parser.parse_args()
+    tqdm.set_lock(threading.RLock())  # the usual one is shared by forks: a killed one would hold it for ever
     faults = []
     for part in [args.part] if args.part else PARTS:
         start = time.monotonic()
