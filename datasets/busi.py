@@ -18,4 +18,5 @@ DATASET = Declaration(
     terms="see https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
     citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28:104863, 2020",
     homepage="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+    skin=False,
 )

@@ -73,6 +73,7 @@ class Declaration:
     consensus: "majority" or "staple" where an image has masks of several annotators (preparation/annotators.py).
     lesion_table: (file, column of image ids, column of lesion ids) of a table beside the folders or archives, if the
     set has one; it keeps the images of a lesion together. `file` may have wildcards.
+    skin: whether the images show skin, whose tone is of interest.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Declaration:
     labels: Labels = USUAL
     consensus: str = ""
     lesion_table: tuple[str, str, str] | None = None
+    skin: bool = True
 
     @property
     def classes(self) -> list[str]:

@@ -16,4 +16,5 @@ DATASET = Declaration(
     citation="Jha et al., Kvasir-SEG: A Segmented Polyp Dataset, MMM 2020, arXiv:1911.07069",
     homepage="https://datasets.simula.no/kvasir-seg/",
     archives=(Archive("kvasir-seg.zip", "https://datasets.simula.no/downloads/kvasir-seg.zip", None, None),),
+    skin=False,
 )

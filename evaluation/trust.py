@@ -19,6 +19,7 @@ import numpy as np
 import config
 import metrics
 import runs
+from datasets import arrays, registry
 from datasets.arrays import open_split
 from datasets.split import Split
 from evaluation import mask_quality, subgroups, training_images
@@ -70,7 +71,7 @@ def assess(
     _add_quality(found, scored, images.classes, jaccards, kept, own_validation)
     if limits:
         _add_unusual(found, scored, images, settings, limits, jaccards)
-    if len(images.classes) == 1 and images.masks is not None:
+    if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
         found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0])
     return found
 
@@ -84,6 +85,12 @@ def keep(folder: Path, tta: bool, found: Trusted) -> None:
     if found.kept["limits"]:
         news["images"] = found.kept["limits"]
     runs.note(folder, trust=runs.facts(folder).get("trust", {}) | news)
+
+
+def _shows_skin(data):
+    """Whether prepared data are of skin, as far as is known."""
+    names = str(arrays.read_meta(data).get("dataset", "")).split("+")  # several together
+    return all(one.skin for one in registry.TABLE.values() if one.name in names)
 
 
 # === Calibration ===

@@ -233,6 +233,15 @@ def test_evaluation_on_validation_images_mends_what_was_edited():
     assert runs.facts("checkpoint_best/mended")["trust"]["images"] == kept["images"]
 
 
+def test_data_that_are_not_of_skin_have_no_skin_tones(tmp_path):
+    meta = json.loads(Path("data/meta.json").read_text())
+    result = json.loads(Path("output/discs/test_network/metrics.json").read_text())
+    assert "subgroups" in result
+    shutil.copytree("data", tmp_path / "busi")
+    (tmp_path / "busi/meta.json").write_text(json.dumps(meta | {"dataset": "busi"}))
+    assert "subgroups" not in score("discs", "test", data=str(tmp_path / "busi"), at="network")
+
+
 def test_five_classes_have_a_temperature_each_and_no_groups(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(1)
