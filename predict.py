@@ -72,16 +72,17 @@ _large = threading.Lock()
 def finish(predictor, item, out, names, tint=False):
     """Write the wanted files of one image. Returns its rows of predictions.csv, one a class.
 
-    item: (path, version, size, probabilities (h, w, classes), inference.trust.Assessment). names: {kind of file: a name
-    a class}. tint: also the inside of the mask in overlays.
+    item: (path, version, size, image as the network got it, its maps as of Predictor.maps). names: {kind of file: a
+    name a class}. tint: also the inside of the mask in overlays.
     """
     with _large if math.prod(item[2]) > LARGE else contextlib.nullcontext():
         return _finish(predictor, item, out, names, tint)
 
 
 def _finish(predictor, item, out, names, tint):
-    path, version, size, probabilities, assessed = item
-    masks, probabilities = predictor.enlarge(probabilities, size)  # (H, W, classes)
+    path, version, size, image, maps = item
+    assessed = predictor.assess_maps(image, maps)
+    masks, probabilities = predictor.enlarge(maps[-1], size)  # (H, W, classes)
     if "overlay" in names:
         image, _ = files.decode_upright(path.read_bytes())
     rows = []
@@ -172,14 +173,12 @@ def _predict(predictor, images, out, kinds, tint, batch_size):
 
 
 def through_network(predictor, pictures, batch_size):
-    """(path, version, size, image) of each picture → the same with probabilities (h, w, classes) and the Assessment of
-    the masks for the image.
-    """
+    """(path, version, size, image) of each picture → the same and its maps, float32 (h, w, classes) each."""
     pictures = iter(pictures)
     while batch := list(itertools.islice(pictures, batch_size)):
         maps = predictor.maps(np.stack([picture[-1] for picture in batch]))
         for picture, *each in zip(batch, *maps, strict=True):
-            yield (*picture[:-1], each[-1], predictor.assess_maps(picture[-1], each))
+            yield (*picture, each)
 
 
 def _print_review(rows, out):
@@ -226,7 +225,8 @@ def main(argv: list[str] | None = None) -> None:
     if given.format and len(bad) < len(images):
         print(f"for labeling tools: {', '.join(map(str, hand_off.write(out, given.format, predictor.name)))}")
     if given.review and len(bad) < len(images):
-        _print_review(review.write(out, images.keys() - bad.keys(), given.review), out)
+        read = {path: name for path, name in images.items() if path not in bad}
+        _print_review(review.write(out, read, predictor.classes, given.review), out)
     if bad:
         sys.exit("\n".join([f"error: {len(bad)} skipped", *(f"  {why}" for why in bad.values())]))
 

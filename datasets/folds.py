@@ -9,6 +9,7 @@ the same wherever images and masks are, whatever the seed of a run.
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -119,18 +120,22 @@ def _joined(data):
     for name, part in zip(_parts(data), parts, strict=True):
         if part.masks is None:
             raise UserError(f"{data}: the {name} split has no masks: prepare it with its ground truth")
-    sources = [one.sources or one.ids for one in parts]
     by_several = all(one.annotators for one in parts)
+    of_sources = any(one.sources for one in parts)
     return Split(
         images=Joined([one.images for one in parts]),
         masks=Joined([one.masks for one in parts]),
-        ids=[name for one in parts for name in one.ids],
+        ids=_chained(one.ids for one in parts),
         sizes=np.concatenate([one.sizes for one in parts]),
         classes=parts[0].classes,
-        sources=[name for one in sources for name in one] if any(one.sources for one in parts) else None,
+        sources=_chained(one.sources or one.ids for one in parts) if of_sources else None,
         votes=Joined([one.votes for one in parts]) if by_several else None,
-        annotators=[names for one in parts for names in one.annotators] if by_several else None,
+        annotators=_chained(one.annotators for one in parts) if by_several else None,
     )
+
+
+def _chained(lists):
+    return list(itertools.chain.from_iterable(lists))
 
 
 def _numbers(where, name):

@@ -88,18 +88,10 @@ def evaluate(
     weights = [runs.weights_of(folder) for folder in folders if folder.is_dir()]  # in a file alone nothing is noted
     options = score_split.Options(chosen, first.tta, first.clean, batch_size or first.batch_size, boundary)
     out_of_fold = is_out_of_fold(folders, first, split)
-    if out_of_fold:
-        maps = maps_out_of_fold(folders[0], images, first, options)
-    else:
-        networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
-        for network, _ in networks:
-            check_fit(network, images, first.data)
-        maps = score_split.probabilities(networks, images, options)
+    maps = maps_of(folders, settings, images, options, part, out_of_fold)
     own = runs.settings(folders[0])
     own_validation = split == "val" and first.data == own.data
-    kept = None  # found anew; and of several networks together, or of another part, nothing is known
-    if not own_validation and len(folders) == 1 and part == "backbone":
-        kept = kept_trust.of_run(folders[0], images.classes, first.tta)
+    kept = known(folders, images.classes, options, part, own_validation, out_of_fold)
 
     # 2. predict, count
     name = run_name(folders, part)
@@ -114,10 +106,6 @@ def evaluate(
         return None
 
     # 3. scores
-    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"
-    if of_the_run and weights != [runs.weights_of(folder) for folder in folders]:
-        print(f"{name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
-        of_the_run = False
     head = {"run": name, "data": str(first.data), "split": split, "images": len(images.ids)}
     head |= {"size": list(images.images.shape[1:3]), "at": at, "threshold": threshold_facts(chosen, images.classes)}
     head |= {"tta": first.tta, "clean": first.clean, "variant": options.variant}
@@ -127,9 +115,12 @@ def evaluate(
         drawn = masks_of_annotators(first.data, split, images, at)
         among = annotators.measure(images, drawn, predictions, output)
         result |= {"annotators": among} if among else {}
-    result["best_thresholds"]["kept"] = of_the_run and own_validation
-    trusted = trust.assess(scored, images, first, options.variant, kept, own_validation)
+    trusted = trust.assess(scored, images, first, options, kept)
     result |= trusted.result
+    of_the_run = len(folders) == 1 and folders[0].is_dir() and part == "backbone"
+    result["best_thresholds"]["kept"] = of_the_run and own_validation
+    if of_the_run:
+        remember(folders[0], weights, output.name, result, images.classes, options, trusted)
 
     # 4. figures, reports
     def sample(number):
@@ -139,12 +130,33 @@ def evaluate(
     evaluation = write_results.Evaluation(result, scored, table, images.ids, images.classes, trusted)
     write_results.draw(output, evaluation, images, predictions)
     text = write_results.write(output, evaluation, dataclasses.asdict(first), sample)
-    if of_the_run:
-        remember(folders[0], output.name, result, images.classes, trusted)
     evaluations.write_overview(name)
     print(f"report      {output}/report.html, report.md\nscores      {output}/performances.txt, metrics.json, *.csv")
     print(f"figures     {output}/*.png, worst/\n\n{text}", end="")
     return write_results.without_nan(result)
+
+
+def known(folders, classes, options, part, own_validation, out_of_fold):
+    """What is kept to trust masks that are made so; None on a run's own validation images, where it is found anew.
+
+    Of several networks together, of AdSTNet's head, and of the single members of an ensemble, which are surer than
+    their mean, nothing is.
+    """
+    if len(folders) > 1 or part != "backbone" or out_of_fold:
+        return kept_trust.nothing(classes)
+    if own_validation:
+        return None
+    return kept_trust.of_run(folders[0], classes, options.tta, options.clean, options.thresholds)
+
+
+def maps_of(folders, settings, images, options, part, out_of_fold):
+    """The probabilities of each image, as score_split.probabilities gives them."""
+    if out_of_fold:
+        return maps_out_of_fold(folders[0], images, settings[0], options)
+    networks = [(load(folder, part), each) for folder, each in zip(folders, settings, strict=True)]
+    for network, _ in networks:
+        check_fit(network, images, settings[0].data)
+    return score_split.probabilities(networks, images, options)
 
 
 def check_unseen(folders, data, split):
@@ -211,22 +223,29 @@ def threshold_facts(chosen, classes):
     return dict(zip(classes, chosen, strict=True))
 
 
-def remember(folder, evaluation, result, classes, trusted):
+def remember(folder, weights, evaluation, result, classes, options, trusted):
     """Keep the scores with the run and, of its own validation images, the best thresholds and what tells how far masks
-    can be trusted; renew its model card.
+    can be trusted; renew its model card. Nothing of it, and result says so, if other weights than `weights` are there.
 
     evaluation: its name.
     """
     kept = ["data", "split", "images", "at", "size", "threshold", "tta", "clean", "per_image", "pooled", "intervals"]
     kept += [name for name in ("challenge", "class_mean", "presence", *trust.SECTIONS) if name in result]
     with locked(folder, f"{folder}/ is being written by another process; evaluate again", wait=60):
-        results = runs.facts(folder).get("results", {}) | {evaluation: {name: result[name] for name in kept}}
-        runs.note(folder, results=write_results.without_nan(results))
         best = result["best_thresholds"]
+        if weights != [runs.weights_of(folder)]:
+            print(f"{folder.name} was trained on in the meantime: nothing is noted with the run, evaluate it again")
+            best["kept"] = False
+            return
+        results = runs.facts(folder).get("results", {})
+        results.pop(evaluation, None)  # the newest comes last
+        results[evaluation] = {name: result[name] for name in kept}
+        runs.note(folder, results=write_results.without_nan(results))
         if best["kept"]:
             usual = dict.fromkeys(classes, runs.settings(folder).threshold)  # where a class is in no validation image
             together = usual | best.get("together", best["best"])
             chosen = {"thresholds": usual | best["best"], "challenge_thresholds": together}
-            trust.keep(folder, result["tta"], trusted)
-            runs.keep_thresholds(folder, result["tta"], result["clean"], **chosen)
+            if not result.get("out_of_fold"):
+                trust.keep(folder, classes, options, trusted)
+            runs.keep_thresholds(folder, options.tta, options.clean, **chosen)
         model_card.write(folder)

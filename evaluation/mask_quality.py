@@ -1,6 +1,6 @@
 """How well the Jaccard of masks is foreseen (inference/quality.py): fitted on validation images, scored out of fold.
 
-    model = fit(features, jaccards)               # a ridge regression as plain numbers, None of too few images
+    model = fit(features, jaccards)               # a ridge regression as plain numbers, where is_enough(jaccards)
     estimates = out_of_fold(features, jaccards)   # of each image by a model that has not seen it
     measure(estimates, jaccards, features)        # {"spearman", "auc", "risk_area", …} beside the baselines
 
@@ -19,6 +19,7 @@ from inference import quality
 LEAST = 30  # images, from which on a model is fitted
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 FOLDS = 5
+VARIED = 5  # images in which a feature is another than usual, from which on it is taken
 LOW = 0.65  # Jaccard, below which the challenge's thresholded Jaccard is 0
 DRAWS = 1000
 RANKINGS = {  # how images are ranked: label in reports
@@ -30,31 +31,38 @@ RANKINGS = {  # how images are ranked: label in reports
 # === Fitting ===
 
 
-def fit(features: np.ndarray, jaccards: np.ndarray) -> dict | None:
-    """A ridge regression of the Jaccard, as inference/quality.py takes it; None where there is nothing to learn.
+def is_enough(jaccards: np.ndarray) -> bool:
+    """Whether there is something to learn of images with these Jaccards (images,)."""
+    return len(jaccards) >= LEAST and np.ptp(jaccards) > 0
+
+
+def fit(features: np.ndarray, jaccards: np.ndarray) -> dict:
+    """A ridge regression of the Jaccard, as inference/quality.py takes it.
 
     features: (images, values) as quality.features gives them; jaccards: (images,). The penalty is the one of PENALTIES
     whose models foresee best the image that each of them has not seen.
     """
-    if len(jaccards) < LEAST or np.ptp(jaccards) == 0:
-        return None
-    names = [name for k, name in enumerate(quality.NAMES) if not np.isnan(features[:, k]).any()]
+    names = [name for k, name in enumerate(quality.NAMES) if _tells(features[:, k])]
     taken = features[:, [quality.NAMES.index(name) for name in names]]
-    scaler = StandardScaler()
-    ridge = RidgeCV(PENALTIES).fit(scaler.fit_transform(taken), jaccards)
+    scaler = StandardScaler().fit(taken)
+    ridge = RidgeCV(PENALTIES).fit(quality.standardized(taken, scaler.mean_, scaler.scale_), jaccards)
     arrays = {"means": scaler.mean_, "scales": scaler.scale_, "weights": ridge.coef_}
     model = {"names": names} | {key: each.tolist() for key, each in arrays.items()}
     return model | {"intercept": float(ridge.intercept_), "penalty": float(ridge.alpha_), "images": len(jaccards)}
 
 
+def _tells(values):
+    """Whether a feature is defined and differs from its usual value in more than a few images."""
+    return not np.isnan(values).any() and np.count_nonzero(values != np.median(values)) >= VARIED
+
+
 def out_of_fold(features: np.ndarray, jaccards: np.ndarray) -> np.ndarray:
     """The expected Jaccard of each image by a model, its penalty included, of the other folds' images: (images,)."""
     folds = np.arange(len(jaccards)) % FOLDS
-    result = np.full(len(jaccards), np.nan)
+    result = np.empty(len(jaccards))
     for fold in range(FOLDS):
-        model = fit(features[folds != fold], jaccards[folds != fold])
-        if model:
-            result[folds == fold] = quality.estimate(model, features[folds == fold])
+        inside = folds == fold
+        result[inside] = quality.estimate(fit(features[~inside], jaccards[~inside]), features[inside])
     return result
 
 

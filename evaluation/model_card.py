@@ -45,7 +45,7 @@ def text(folder: Path, name: str | None = None) -> str:
         usage(name, settings, facts, data),
         scores(name, facts, handed_on),
     ]
-    if trusted := reliability(facts.get("results", {})):
+    if trusted := reliability(facts.get("results", {}), settings.data):
         parts.append(trusted)
     found = facts.get("exports")
     if found and not handed_on:
@@ -123,14 +123,24 @@ def scores(name, facts, handed_on):
     return "\n".join(lines)
 
 
-def reliability(results):
-    """How far masks can be trusted, by the newest evaluation of the best kind: of test images, else of any; or ""."""
-    found = [result for result in results.values() if "subgroups" in result or "quality" in result]
+def reliability(results, data):
+    """How far masks can be trusted, or "".
+
+    Of the evaluations on the run's own data the newest, if there is one of test images with estimates of quality, or
+    else of test images; if there is none, of any others.
+    """
+    found = [name for name, result in results.items() if "subgroups" in result or "quality" in result]
     if not found:
         return ""
-    result = next((each for each in reversed(found) if each.get("split") == "test"), found[-1])
+
+    def rank(name):
+        result = results[name]
+        return result["data"] == str(data), result["split"] == "test", "quality" in result
+
+    name = max(reversed(found), key=rank)
+    result = results[name]
     lines = [*_calibration_lines(result), *_quality_lines(result), *_unusual_lines(result)]
-    head = f"## Reliability\n\nOn {result['images']} images, {result['split']}."
+    head = f"## Reliability\n\nOn the {result['images']} images of `{name}` above."
     return "\n\n".join(["\n".join([head, "", *(f"- {line}" for line in lines)]), *_subgroup_parts(result)])
 
 

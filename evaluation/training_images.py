@@ -53,7 +53,8 @@ def of_statistics(values: np.ndarray) -> dict[str, Any]:
         low, high = np.quantile(named, [tail, 1 - tail], axis=0)
         if np.mean(((named < low) | (named > high)).any(axis=1)) <= OUTSIDE:
             break
-    ranges = dict(zip(image_statistics.NAMES, np.stack([low, high], axis=1).tolist(), strict=True))
+    wider = image_statistics.TOLERANCES[: len(low)]
+    ranges = dict(zip(image_statistics.NAMES, np.stack([low - wider, high + wider], axis=1).tolist(), strict=True))
     folds = np.arange(len(values)) % FOLDS
     unseen = [image_range.distances(_ellipsoid(values[folds != k]), values[folds == k]) for k in range(FOLDS)]
     distance = float(np.quantile(np.concatenate(unseen), 1 - OUTSIDE))
@@ -61,13 +62,18 @@ def of_statistics(values: np.ndarray) -> dict[str, Any]:
 
 
 def _ellipsoid(values):
-    """What image_range.distances takes: the statistics' quantiles, and what makes their deviates uncorrelated."""
+    """What image_range.distances takes: the statistics' quantiles, and what makes their deviates uncorrelated.
+
+    The quantiles are apart by the statistics' tolerances at least, so that rounding is no difference.
+    """
     quantiles = np.quantile(values, norm.cdf(image_range.DEVIATES), axis=0).T
+    quantiles += np.outer(image_statistics.TOLERANCES, image_range.DEVIATES)
+    quantiles = np.array([_rounded(row) for row in quantiles])
     deviates = image_range.normal(quantiles, values)
     covariance = deviates.T @ deviates / len(values) + SHRINKAGE * np.eye(values.shape[1])
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
     rows = [_rounded(row[: k + 1]) for k, row in enumerate(whitening)]
-    return {"quantiles": [_rounded(row) for row in quantiles], "whitening": rows}
+    return {"quantiles": quantiles.tolist(), "whitening": rows}
 
 
 def _rounded(numbers):

@@ -1,8 +1,8 @@
 """How far the masks of an evaluation can be trusted: calibration, predicted quality, unusual images, groups of people.
 
-    found = assess(scored, images, settings, variant, kept, own_validation)
+    found = assess(scored, images, settings, options, kept)
     result |= found.result                 # "calibration", "quality", "unusual", "subgroups" of metrics.json
-    keep(folder, tta, found)               # on a run's own validation images, for inference/trust.py
+    keep(folder, images.classes, found)    # where all was fitted here, for inference/trust.py
 
 On a run's own validation images temperatures and models of quality are fitted anew; the report then shows estimates
 out of fold, while the temperature, one number for all pixels, is that of these very images. On others what is kept is
@@ -10,6 +10,7 @@ applied as it is.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import runs
 from datasets import arrays, registry
 from datasets.arrays import open_split
 from datasets.split import Split
-from evaluation import mask_quality, subgroups, training_images
+from evaluation import mask_quality, score_split, subgroups, training_images
 from evaluation.report_formats import Heading, Table, Text
 from evaluation.score_split import Scored
 from imaging import hair_removal
@@ -36,55 +37,77 @@ CALIBRATION = {"expected_calibration_error": "Expected calibration error", "brie
 
 @dataclass
 class Trusted:
-    """result: parts of metrics.json. kept: what is to be kept with the run. estimates: (images, classes), expected
-    Jaccard, NaN where not known. reasons: of each image, why it is unusual.
+    """trust: what was applied, or fitted. estimates: (images, classes), expected Jaccard, NaN where not known. result:
+    parts of metrics.json. reasons: of each image, why it is unusual; None where there are no limits.
     """
 
+    trust: Trust
+    estimates: np.ndarray
     result: dict[str, Any] = field(default_factory=dict)
-    kept: dict[str, Any] = field(default_factory=dict)
-    estimates: np.ndarray | None = None
     reasons: list[str] | None = None
 
 
 def assess(
-    scored: Scored, images: Split, settings: config.Settings, variant: str, kept: Trust | None, own_validation: bool
+    scored: Scored, images: Split, settings: config.Settings, options: score_split.Options, kept: Trust | None
 ) -> Trusted:
     """What can be said of the masks of an evaluation.
 
-    scored: with maps, not of mask files. images: the split that was scored. kept: what is kept with the run, None of
-    several runs. own_validation: whether these are the run's own validation images, on which all is fitted anew.
+    scored: with maps, not of mask files. images: the split that was scored. kept: what is kept with the run for these
+    masks; None on its own validation images, where all is fitted anew.
     """
-    found = Trusted()
-    if own_validation:
-        found.kept = {"temperatures": _temperatures(scored, images.classes)}
-        temperatures = [found.kept["temperatures"].get(name, 1.0) for name in images.classes]
-        limits = _limits(settings)
-        found.kept["limits"] = limits
+    jaccards = metrics.score("jaccard", scored.counts[options.variant], "none")
+    features: Any = scored.features
+    if kept is None:
+        found = _fitted(scored, settings, options, jaccards)
     else:
-        temperatures = kept.temperatures if kept else []
-        limits = kept.limits if kept else {}
-    if any(each != 1 for each in temperatures):
-        found.result["calibration"] = {"fitted_here": own_validation} | _calibration(
-            scored.histograms, images.classes, temperatures
-        )
-    jaccards = metrics.score("jaccard", scored.counts[variant], "none")
-    _add_quality(found, scored, images.classes, jaccards, kept, own_validation)
-    if limits:
-        _add_unusual(found, scored, images, settings, limits, jaccards)
+        found = Trusted(kept, np.full(jaccards.shape, np.nan))
+        for k, model in enumerate(kept.models):
+            if model:
+                found.estimates[:, k] = quality.estimate(model, features[:, k])
+    if any(each != 1 for each in found.trust.temperatures):
+        classes = _calibration(scored.histograms, images.classes, found.trust.temperatures)
+        found.result["calibration"] = {"fitted_here": kept is None, "classes": classes}
+    if any(found.trust.models):
+        classes = _quality(found, scored, images.classes, jaccards)
+        found.result["quality"] = {"out_of_fold": kept is None, "classes": classes}
+    if found.trust.limits:
+        _add_unusual(found, scored, images, settings, jaccards)
     if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
         found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0])
     return found
 
 
-def keep(folder: Path, tta: bool, found: Trusted) -> None:
-    """Note with a run what was found on its own validation images, in place of what was; of other ways of making masks
-    it stays.
+def _fitted(scored, settings, options, jaccards):
+    """Temperatures, models of quality and limits of a run's own images; its estimates are out of fold."""
+    models: list[dict | None] = []
+    estimates = np.full(jaccards.shape, np.nan)
+    for k, threshold in enumerate(options.thresholds):
+        enough = mask_quality.is_enough(jaccards[:, k])
+        model = mask_quality.fit(scored.features[:, k], jaccards[:, k]) if enough else None
+        models.append(model and model | {"threshold": threshold, "clean": options.clean})
+        if model:
+            estimates[:, k] = mask_quality.out_of_fold(scored.features[:, k], jaccards[:, k])
+    each = [histogram.temperature() for histogram in scored.histograms[: len(models)]]
+    temperatures = [1.0 if math.isnan(temperature) else temperature for temperature in each]
+    return Trusted(Trust(temperatures, models, _limits(settings)), estimates)
+
+
+def keep(folder: Path, classes: Sequence[str], options: score_split.Options, found: Trusted) -> None:
+    """Note with a run what was fitted on its own validation images.
+
+    Temperatures take the place of those before, of masks made with test-time augmentation or without. Models of quality
+    do so where masks were made as the run makes them by itself, at its own threshold and clean-up; other masks leave
+    the run's models as they are. Limits stay where the training images are gone.
     """
-    own = {name: part for name, part in found.kept.items() if name != "limits" and part}
-    news = {runs.variant(tta, clean=False): own} if own else {}
-    if found.kept["limits"]:
-        news["images"] = found.kept["limits"]
-    runs.note(folder, trust=runs.facts(folder).get("trust", {}) | news)
+    own = runs.settings(folder)
+    before = runs.facts(folder).get("trust", {})
+    variant = runs.variant(options.tta, clean=False)
+    models = {name: model for name, model in zip(classes, found.trust.models, strict=True) if model}
+    if (options.thresholds, options.clean) != ([own.threshold] * len(classes), own.clean):
+        models = before.get(variant, {}).get("quality", {})
+    news = {variant: {"temperatures": dict(zip(classes, found.trust.temperatures, strict=True)), "quality": models}}
+    limits = found.trust.limits or before.get("images", {})
+    runs.note(folder, trust=before | news | ({"images": limits} if limits else {}))
 
 
 def _shows_skin(data):
@@ -96,18 +119,13 @@ def _shows_skin(data):
 # === Calibration ===
 
 
-def _temperatures(scored, classes):
-    each = {name: scored.histograms[k].temperature() for k, name in enumerate(classes)}
-    return {name: value for name, value in each.items() if not math.isnan(value)}
-
-
 def _calibration(histograms, classes, temperatures):
     found = {}
-    for name, histogram, temperature in zip(classes, histograms, temperatures, strict=False):
+    for name, histogram, temperature in zip(classes, histograms, temperatures, strict=False):  # one of all together
         found[name] = {"temperature": temperature}
         for when, value in (("before", 1.0), ("after", temperature)):
             found[name][when] = {score: getattr(histogram, score)(temperature=value) for score in CALIBRATION}
-    return {"classes": found}
+    return found
 
 
 def calibration_blocks(result: dict) -> list:
@@ -140,25 +158,13 @@ def _number(value, digits=4):
 # === Predicted quality ===
 
 
-def _add_quality(found, scored, classes, jaccards, kept, own_validation):
-    """The expected Jaccards, how good they are, and on own validation images the models."""
-    estimates = np.full(jaccards.shape, np.nan)
-    models = {}
-    scores = {}
-    for k, name in enumerate(classes):
-        features = scored.features[:, k]
-        if own_validation and (model := mask_quality.fit(features, jaccards[:, k])):
-            models[name] = model
-            estimates[:, k] = mask_quality.out_of_fold(features, jaccards[:, k])
-        elif not own_validation and kept and kept.models[k]:
-            estimates[:, k] = quality.estimate(kept.models[k], features)
-        if not np.isnan(estimates[:, k]).any():
-            scores[name] = mask_quality.measure(estimates[:, k], jaccards[:, k], features)
-    if own_validation:
-        found.kept["quality"] = models
-    if scores:
-        found.estimates = estimates
-        found.result["quality"] = {"out_of_fold": own_validation, "classes": scores}
+def _quality(found, scored, classes, jaccards):
+    """How good the estimates of each class are that has a model."""
+    return {
+        name: mask_quality.measure(found.estimates[:, k], jaccards[:, k], scored.features[:, k])
+        for k, name in enumerate(classes)
+        if found.trust.models[k]
+    }
 
 
 def quality_blocks(result: dict) -> list:
@@ -203,7 +209,8 @@ def _limits(settings):
         return {}
 
 
-def _add_unusual(found, scored, images, settings, limits, jaccards):
+def _add_unusual(found, scored, images, settings, jaccards):
+    limits = found.trust.limits
     areas = 10 ** scored.features[:, :, quality.NAMES.index("log_area")]
     areas[scored.features[:, :, -1] == 0] = 0
 

@@ -149,9 +149,9 @@ def write_tables(output, evaluation):
         rows[name] = values.ravel()
     if scored.peaks is not None:
         rows["largest_probability"] = scored.peaks.ravel()
-    if evaluation.trusted and evaluation.trusted.estimates is not None:
+    if "quality" in evaluation.result:
         rows["predicted_jaccard"] = evaluation.trusted.estimates.ravel()
-    if evaluation.trusted and evaluation.trusted.reasons is not None:
+    if "unusual" in evaluation.result:
         rows["unusual"] = np.repeat(evaluation.trusted.reasons, len(evaluation.classes))
     tables = {"per_image.csv": rows}
     if len(evaluation.classes) > 1:

@@ -5,6 +5,7 @@ Images are uint8 (H, W, 3) RGB and stay as they are; colors are "#RRGGBB".
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from imaging import palette
 
@@ -33,26 +34,27 @@ def outline(
     return cv2.drawContours(np.ascontiguousarray(image).copy(), outlines, -1, palette.rgb(color), thickness)
 
 
-def caption(image: np.ndarray, lines: list[str], scale: float | None = None) -> np.ndarray:
-    """The image with lines of text (ASCII), white on a darkened band along its lower edge; none wider than the image.
+def caption(image: np.ndarray, lines: list[str], letters: float | None = None) -> np.ndarray:
+    """The image with lines of text, white on a darkened band along its lower edge; none wider than the image.
 
-    image: uint8 (H, W, 3) RGB. scale: of OpenCV's letters, by default 1/1200 of the longer side. Returns uint8 (H, W,
-    3); the image itself where there is no line.
+    image: uint8 (H, W, 3) RGB. letters: their size in pixels, by default 1/40 of the longer side, at least 9. Returns
+    uint8 (H, W, 3); the image itself where there is no line.
     """
     if not lines:
         return image
     image = np.ascontiguousarray(image).copy()
     height, width = image.shape[:2]
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    widest = max(cv2.getTextSize(line, font, 1.0, 1)[0][0] for line in lines)
-    scale = min(scale or max(0.3, max(height, width) / 1200), 0.94 * width / widest)
-    thickness = max(1, round(scale))
-    step = round(1.6 * cv2.getTextSize("Jg", font, scale, thickness)[0][1]) + 1  # pixels between lines
+    letters = letters or max(9, max(height, width) / 40)
+    widest = max(ImageFont.load_default(letters).getlength(line) for line in lines)
+    letters = max(1, min(letters, letters * 0.94 * width / max(widest, 1)))
+    step = round(1.4 * letters)  # pixels between lines
     band = min(height, step * len(lines) + step // 2)
-    image[height - band :] //= 3
-    for number, line in enumerate(reversed(lines)):
-        at = (round(0.03 * width), height - step // 2 - number * step)
-        cv2.putText(image, line, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    strip = Image.fromarray(image[height - band :] // 3)
+    draw = ImageDraw.Draw(strip)
+    for number, line in enumerate(lines):
+        at = (round(0.03 * width), step // 4 + number * step)
+        draw.text(at, line, "white", ImageFont.load_default(letters))
+    image[height - band :] = np.asarray(strip)
     return image
 
 

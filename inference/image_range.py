@@ -68,17 +68,17 @@ def _side(name, value, lowest, highest):
 
 
 def normal(quantiles: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Statistics (N, statistics) as standard normal deviates, by quantiles (statistics, 17) of what is usual.
+    """Statistics (N, statistics) as standard normal deviates, by quantiles (statistics, 17) of what is usual, rising.
 
     Beyond the outermost quantile a deviate grows as it does between that one and the fifth from it.
     """
     result = np.empty_like(values)
     for k, known in zip(range(values.shape[1]), quantiles, strict=True):
-        known = known + 1e-9 * np.arange(len(known))  # rising, where many values are one
-        found = np.interp(values[:, k], known, DEVIATES)
-        for end, inner, outside in ((0, 4, values[:, k] < known[0]), (-1, -5, values[:, k] > known[-1])):
-            slope = (DEVIATES[end] - DEVIATES[inner]) / max(abs(known[end] - known[inner]), 1e-6)
-            found[outside] += abs(slope) * (values[outside, k] - known[end])
+        column = values[:, k]
+        found = np.interp(column, known, DEVIATES)
+        for end, inner, outside in ((0, 4, column < known[0]), (-1, -5, column > known[-1])):
+            slope = (DEVIATES[end] - DEVIATES[inner]) / (known[end] - known[inner])
+            found[outside] += slope * (column[outside] - known[end])
         result[:, k] = found
     return result
 

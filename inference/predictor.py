@@ -101,7 +101,7 @@ class Predictor:
             raise UserError(f"{path}: the network gives {count} masks, its classes are {', '.join(self.classes)}")
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(path, self.classes, wanted, self.settings.tta, self.settings.clean)
-        self.trust = of_run(path, self.classes, self.settings.tta)
+        self.trust = of_run(path, self.classes, self.settings.tta, self.settings.clean, self.thresholds)
         self._compute = self._function()
 
     def _function(self) -> Callable[[np.ndarray], list[np.ndarray]]:

@@ -24,6 +24,7 @@ import numpy as np
 NAMES = ("disagreement", "vagueness", "threshold_effect", "outline_entropy", "log_area", "components", "border")
 BASELINES = ("mean_confidence", "area")  # what could be had without a model: mean probability of the mask's pixels
 RING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+MOST = 3.0  # of a standardized feature
 LEAST = 1e-6  # of a probability whose logarithm is taken
 
 
@@ -73,11 +74,16 @@ def _entropy(probabilities):
     return -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
 
 
+def standardized(values: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Features (..., names) less their means, in their scales, held within MOST: one alone decides nothing."""
+    return np.clip((values - means) / scales, -MOST, MOST)
+
+
 def estimate(model: dict, values: np.ndarray) -> np.ndarray:
     """The Jaccard that a model expects, 0 to 1, (...), of values (..., features) as `features` gives them.
 
     model: {"names", "means", "scales", "weights", "intercept"}, the features that it takes and a number for each.
     """
     taken = values[..., [(*NAMES, *BASELINES).index(name) for name in model["names"]]]
-    standard = (taken - np.array(model["means"])) / np.array(model["scales"])
+    standard = standardized(taken, np.array(model["means"]), np.array(model["scales"]))
     return np.clip(standard @ np.array(model["weights"]) + model["intercept"], 0, 1)

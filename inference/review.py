@@ -1,6 +1,6 @@
 """The images to look at first: a list, worst at the top, and a sheet of their pictures.
 
-    write(out, 0.1)     # out/review.csv, out/review.jpg; returns the rows
+    write(out, images, classes, 0.1)     # out/review.csv, out/review.jpg; returns the rows
 
 Ranked by predictions.csv of a folder: first the images that are unlike the training images, whose masks nobody can
 estimate, then by the lowest of the Jaccards that are expected of an image's masks.
@@ -9,7 +9,6 @@ estimate, then by the lowest of the Jaccards that are expected of an image's mas
 import csv
 import io
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -28,7 +27,8 @@ COLUMNS = ["rank", "image", "predicted_jaccard", "unusual"]
 MOST = 60  # pictures of a sheet
 TILE = 320  # pixels of a picture's side
 STRIP = 48  # pixels below it, for two lines
-LETTERS = 0.42  # their scale
+LETTERS = 14  # their size, pixels
+UNKNOWN = 2.0  # in place of a Jaccard; above all of them
 ACROSS = 5
 GAP = 8
 
@@ -42,59 +42,66 @@ def require(predictor: Predictor) -> None:
         )
 
 
-def write(out: Path, paths: Iterable[Path], fraction: float) -> list[list[str]]:
+def write(out: Path, images: dict[Path, str], classes: list[str], fraction: float) -> list[list[str]]:
     """Write TABLE and SHEET into a folder of predictions; returns the rows of the table, COLUMNS.
 
-    paths: of the images of which some are listed; others in the folder are left out. fraction: of them, above 0 to 1,
-    at least one image.
+    images: those of which some are listed, {path: name} as imaging.files.find_images gives it; others in the folder are
+    left out. fraction: of them, above 0 to 1, at least one image.
     """
-    images = _ranked(out / "predictions.csv", {readable(path.resolve()) for path in paths})
-    chosen = images[: max(1, math.ceil(fraction * len(images)))]
+    ranked = _ranked(out / "predictions.csv", {readable(path.resolve()): path for path in images})
+    chosen = ranked[: max(1, math.ceil(fraction * len(ranked)))]
     rows = [
-        [str(rank), name, "" if jaccard is None else f"{jaccard:.4f}", why]
-        for rank, (name, jaccard, why, _) in enumerate(chosen, 1)
+        [str(rank), readable(path), "" if jaccard is None else f"{jaccard:.4f}", why]
+        for rank, (path, jaccard, why) in enumerate(chosen, 1)
     ]
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     with replacing(out / TABLE) as path:
         path.write_text(text.getvalue(), encoding="utf-8")
-    tiles = list(in_order(lambda item: _tile(out, *item), enumerate(chosen[:MOST], 1)))
+
+    def tile(item):
+        rank, (path, jaccard, why) = item
+        masks = [out / mask for mask in output_folder.file_names(images[path], classes)["mask"]]
+        expected = "" if jaccard is None else f": predicted Jaccard {jaccard:.2f}"
+        lines = [
+            f"{rank}. {readable(path.stem)}{expected}",
+            *why.split(image_range.SEPARATOR),
+        ]  # of no reason an empty one
+        return _tile(path, masks, lines)
+
+    tiles = list(in_order(tile, enumerate(chosen[:MOST], 1)))
     with replacing(out / SHEET) as path:
         path.write_bytes(cv2.imencode(".jpg", sheet(tiles)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
     return rows
 
 
-def _ranked(table, wanted):
-    """(image, lowest expected Jaccard or None, reasons, its mask files) of wanted images of a table, worst first."""
-    images: dict[str, tuple] = {}
+def _ranked(table, images):
+    """(path, lowest expected Jaccard or None, reasons) of the images {text in tables: path}, worst first."""
+    found: dict[Path, tuple] = {}
     with errors.unreadable(table, output_folder.REMEDY), open(table, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            name = row["image"]
-            if readable(Path(name).resolve()) not in wanted:
+            path = images.get(readable(Path(row["image"]).resolve()))
+            if path is None:
                 continue
-            value = float(row["predicted_jaccard"]) if row["predicted_jaccard"] else None
-            _, lowest, _, masks = images.get(name, (None, None, None, []))
-            known = [each for each in (value, lowest) if each is not None]
-            images[name] = (name, min(known, default=None), row["unusual"], [*masks, row["mask"]])
-    return sorted(images.values(), key=lambda each: (not each[2], 2.0 if each[1] is None else each[1]))
+            expected = float(row["predicted_jaccard"] or UNKNOWN)
+            found[path] = (min(expected, found.get(path, (UNKNOWN,))[0]), row["unusual"])
+    order = sorted(found, key=lambda path: (not found[path][1], found[path][0]))
+    return [(path, None if found[path][0] == UNKNOWN else found[path][0], found[path][1]) for path in order]
 
 
-def _tile(out, rank, item):
-    """The picture of an image with its masks outlined and text below, uint8 (TILE + STRIP, TILE, 3)."""
-    name, jaccard, why, masks = item
+def _tile(path, masks, lines):
+    """The picture of an image with its masks outlined and lines of text below, uint8 (TILE + STRIP, TILE, 3)."""
     tile = np.full((TILE + STRIP, TILE, 3), 255, np.uint8)
     try:
-        image, _ = files.decode_upright(Path(name).read_bytes(), (TILE, TILE))
-    except (OSError, UserError):  # moved since it was predicted
-        return overlays.caption(tile, [Path(name).name, "cannot be read any more"], LETTERS)
+        image, _ = files.decode_upright(path.read_bytes(), (TILE, TILE))
+    except (OSError, UserError):  # changed since it was predicted
+        return overlays.caption(tile, [lines[0], "cannot be read any more"], LETTERS)
     scale = min(TILE / image.shape[0], TILE / image.shape[1])
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     for mask in masks:
-        found = cv2.imdecode(np.fromfile(out / mask, np.uint8), cv2.IMREAD_GRAYSCALE)  # (H, W)
+        found = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_GRAYSCALE)  # (H, W)
         image = overlays.outline(image, cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST))
-    expected = "" if jaccard is None else f": predicted Jaccard {jaccard:.2f}"
-    lines = [f"{rank}. {Path(name).stem}{expected}", *why.split(image_range.SEPARATOR)]  # of no reason an empty line
     top, left = (TILE - size[0]) // 2, (TILE - size[1]) // 2
     tile[top : top + size[0], left : left + size[1]] = image
     return overlays.caption(tile, lines, LETTERS)

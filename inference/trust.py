@@ -1,13 +1,13 @@
 """What is kept with a run to say how far to trust it: temperatures, models of quality, limits of its training images.
 
-    trust = of_run(path, classes, tta=True)
+    trust = of_run(path, classes, tta, clean, thresholds)
     trust.calibrated(probabilities)             # float32 (H, W, classes) → the same, calibrated
     trust.assess(image, maps, thresholds)       # Assessment(jaccards=[0.83], reasons=[])
 
 evaluate.py --split val finds all of it on the run's validation and training images and notes it under `trust` in
 run.json, inside the saved network and in exports: {"bare" or "tta": {"temperatures": {class: number}, "quality":
 {class: model}}, "images": limits}. What was not found yet is left out: probabilities then are those of the network,
-estimates None, reasons none.
+estimates None, reasons none. A model says of which masks it is, by "threshold" and "clean".
 """
 
 import dataclasses
@@ -83,10 +83,16 @@ class Trust:
         return Assessment(jaccards, reasons)
 
 
-def of_run(run: str | Path, classes: Sequence[str], tta: bool) -> Trust:
+def nothing(classes: Sequence[str]) -> Trust:
+    """Where nothing is known."""
+    return Trust([1.0] * len(classes), [None] * len(classes), {})
+
+
+def of_run(run: str | Path, classes: Sequence[str], tta: bool, clean: bool, thresholds: Sequence[float]) -> Trust:
     """What is kept with a run for masks that are made so. run: from what `runs.find` returns.
 
-    UserError: it was edited, and cannot be used.
+    A model of quality is one of masks of a threshold and a clean-up; for others there is none. UserError: it was
+    edited, and cannot be used.
     """
     kept = runs.facts(run).get("trust", {})
     with errors.unreadable(run, REMEDY):
@@ -94,7 +100,11 @@ def of_run(run: str | Path, classes: Sequence[str], tta: bool) -> Trust:
         temperatures = [own.get("temperatures", {}).get(name, 1.0) for name in classes]
         if not all(calibration.LOWEST <= each <= calibration.HIGHEST for each in temperatures):
             raise ValueError(f"temperatures {temperatures}")
-        models = [own.get("quality", {}).get(name) for name in classes]
+        models: list[dict | None] = []
+        for name, threshold in zip(classes, thresholds, strict=True):
+            model = own.get("quality", {}).get(name)
+            fits = model and (model["threshold"], model["clean"]) == (threshold, clean)
+            models.append(model if fits else None)
         trust = Trust(temperatures, models, kept.get("images", {}))
         _try(trust, tta)
     return trust

@@ -532,8 +532,8 @@ def test_large_images_are_finished_one_at_a_time(tmp_path, monkeypatch, large, a
         working.pop()
         return probabilities > 0.5, probabilities
 
-    predictor = SimpleNamespace(enlarge=enlarge, classes=["lesion"])
-    item = (tmp_path / "a.png", ("1", "2"), (4, 4), np.zeros((4, 4, 1), np.float32), Assessment([None]))
+    predictor = SimpleNamespace(enlarge=enlarge, classes=["lesion"], assess_maps=lambda *_: Assessment([None]))
+    item = (tmp_path / "a.png", ("1", "2"), (4, 4), np.zeros((4, 4, 3), np.uint8), [np.zeros((4, 4, 1), np.float32)])
     work = [
         threading.Thread(target=predict.finish, args=(predictor, item, tmp_path, {"mask": [f"{n}.png"]})) for n in "ab"
     ]

@@ -346,9 +346,11 @@ export function areas(pixels, height, width, channels, high, wide) {
   return result;
 }
 
-/** A probability whose logit is divided by a temperature. */
-function calibrated(p, temperature) {
-  return 1 / (1 + ((1 - p) / p) ** (1 / temperature));
+/** A probability whose logit is divided by a temperature; what is next to 0 or 1 counts as 2⁻²⁴ from it. */
+export function calibrated(p, temperature) {
+  if (temperature === 1) return p;
+  const held = Math.min(1 - 2 ** -24, Math.max(2 ** -24, p));
+  return 1 / (1 + ((1 - held) / held) ** (1 / temperature));
 }
 
 /** What predictions.csv says of a mask: {area, area_percent, …}; null where it is not defined. */

@@ -3,6 +3,8 @@
 
 // === Predicted Jaccard ===
 
+const MOST = 3; // of a standardized feature
+
 /** The Jaccard that a model expects of class k's mask. maps: of the image as it is and, last, what masks are made of. */
 export function predictedJaccard(model, maps, [height, width, classes], k, threshold) {
   const [bare, last] = [maps[0], maps.at(-1)].map((map) => map.filter((_, i) => i % classes === k));
@@ -21,7 +23,10 @@ export function predictedJaccard(model, maps, [height, width, classes], k, thres
     border: mean(border(height, width).map((i) => mask[i])),
   };
   let found = model.intercept;
-  model.names.forEach((name, i) => (found += (model.weights[i] * (values[name] - model.means[i])) / model.scales[i]));
+  model.names.forEach((name, i) => {
+    const standard = (values[name] - model.means[i]) / model.scales[i];
+    found += model.weights[i] * Math.min(MOST, Math.max(-MOST, standard));
+  });
   return Math.min(1, Math.max(0, found));
 }
 
@@ -111,14 +116,14 @@ export function reasons({ limits, words }, pixels, height, width, fractions) {
 
 /** Squared distance of statistics from those of the training images, once each is a standard normal deviate. */
 function distance({ quantiles, whitening }, values, deviates) {
-  const normal = values.map((value, k) => deviate(quantiles[k].map((known, i) => known + 1e-9 * i), value, deviates));
+  const normal = values.map((value, k) => deviate(quantiles[k], value, deviates));
   return whitening.reduce((sum, row) => sum + row.reduce((part, weight, i) => part + weight * normal[i], 0) ** 2, 0);
 }
 
 function deviate(known, value, deviates) {
   const last = known.length - 1;
   for (const [end, inner, outside] of [[0, 4, value < known[0]], [last, last - 4, value > known[last]]]) {
-    const slope = Math.abs((deviates[end] - deviates[inner]) / Math.max(Math.abs(known[end] - known[inner]), 1e-6));
+    const slope = (deviates[end] - deviates[inner]) / (known[end] - known[inner]);
     if (outside) return deviates[end] + slope * (value - known[end]);
   }
   let i = 0;
@@ -267,7 +272,7 @@ function thirdVariance(pixels, height, width) {
     const center = average(smooth);
     return smooth.map((value) => value - center);
   });
-  const count = height * width - 1;
+  const count = height * width;
   const at = (a, b) => densities[a].reduce((sum, value, i) => sum + value * densities[b][i], 0) / count;
   return Math.max(0, leastEigenvalue(at(0, 0), at(1, 1), at(2, 2), at(0, 1), at(0, 2), at(1, 2)));
 }

@@ -42,8 +42,30 @@ def test_a_feature_that_is_undefined_is_left_out_and_too_few_images_give_no_mode
     features, jaccards = example()
     features[:, 0] = np.nan
     assert mask_quality.fit(features, jaccards)["names"] == list(quality.NAMES[1:])
-    assert mask_quality.fit(features[:29], jaccards[:29]) is None
-    assert mask_quality.fit(features, np.ones(90)) is None
+    assert mask_quality.is_enough(jaccards[:30])
+    assert not mask_quality.is_enough(jaccards[:29]) and not mask_quality.is_enough(np.ones(90))
+
+
+@pytest.mark.parametrize("images", [30, 31, 37])
+def test_of_as_many_images_as_give_a_model_each_has_an_estimate(images):
+    features, jaccards = example(images)
+    jaccards[5:] = 0.8  # in one fold there may be nothing to learn
+    assert mask_quality.is_enough(jaccards) and np.isfinite(mask_quality.fit(features, jaccards)["intercept"])
+    found = mask_quality.out_of_fold(features, jaccards)
+    assert found.shape == (images,) and np.all((found >= 0) & (found <= 1))
+
+
+def test_a_feature_that_hardly_ever_varied_decides_nothing():
+    features, jaccards = example()
+    border = quality.NAMES.index("border")
+    features[:, border] = 0
+    features[7, border] = 1e-4
+    jaccards[7] = 0.1
+    model = mask_quality.fit(features, jaccards)
+    usual = features[20].copy()
+    found = quality.estimate(model, usual)
+    usual[border] = 0.5
+    assert quality.estimate(model, usual) == pytest.approx(float(found), abs=0.1)
 
 
 def test_out_of_fold_no_image_is_foreseen_by_a_model_that_saw_it():

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import export
 import predict
 import runs
 from datasets.arrays import Writer
+from evaluation import trust as evaluation_trust
 from evaluation.evaluate_run import evaluate as score
 from inference import trust
 from inference.predictor import load_predictor
@@ -126,7 +129,11 @@ def test_on_other_images_what_is_kept_is_applied(capsys):
     for words in ("Calibration", "Predicted quality of each mask", "Unusual images", "For whom", "trust.png"):
         assert words in report
     card = Path("checkpoint_best/discs/README.md").read_text(encoding="utf-8")
-    assert "## Reliability" in card and "On 12 images, test." in card and "expected calibration error" in card
+    assert (
+        "## Reliability" in card
+        and "On the 12 images of `test_network` above." in card
+        and "expected calibration error" in card
+    )
 
 
 def test_the_bare_network_has_its_own_and_none_before():
@@ -154,8 +161,7 @@ def test_predictions_say_it_and_the_review_lists_the_worst_first(capsys):
     assert listed == sorted(others)[: len(listed)]
     assert cv2.imread("out/review.jpg").shape[1] > 3 * 320
     assert "to look at first: 6 images" in capsys.readouterr().out
-    band = cv2.imread("out/00_overlay.png")[-2:].astype(int)
-    assert band.mean() < cv2.imread("photos/00.png")[-2:].mean() / 2  # where the text is
+    assert cv2.imread("out/00_overlay.png")[-1].mean() < cv2.imread("photos/00.png")[-1].mean()  # the text's dark band
 
 
 def test_predictions_of_before_are_not_mixed_with_those_of_after():
@@ -200,6 +206,7 @@ def test_an_export_says_the_same():
         lambda kept: kept["tta"]["temperatures"].update(lesion=0),
         lambda kept: kept["tta"]["temperatures"].update(lesion="warm"),
         lambda kept: kept["tta"]["quality"]["lesion"].pop("weights"),
+        lambda kept: kept["tta"]["quality"]["lesion"].pop("threshold"),
         lambda kept: kept["tta"]["quality"]["lesion"].update(names=["beauty"]),
         lambda kept: kept["tta"]["quality"]["lesion"].update(intercept=float("nan")),
         lambda kept: kept.update(tta=[]),
@@ -216,9 +223,68 @@ def test_edited_facts_are_named(edit):
         edit(facts["trust"])
         Path("checkpoint_best/edited/run.json").write_text(json.dumps(facts))
         with pytest.raises(ValueError, match=r"edited.*was it edited"):
-            trust.of_run(runs.find("edited"), ["lesion"], tta=True)
+            trust.of_run(runs.find("edited"), ["lesion"], True, False, [0.5])
     finally:
         shutil.rmtree("checkpoint_best/edited")
+
+
+def test_a_model_of_quality_is_of_masks_at_the_runs_own_threshold_and_clean_up():
+    shutil.copytree("checkpoint_best/discs", "checkpoint_best/other")
+    kept = runs.facts("checkpoint_best/other")["trust"]
+    assert (kept["tta"]["quality"]["lesion"]["threshold"], kept["tta"]["quality"]["lesion"]["clean"]) == (0.5, False)
+    for changed in ({"threshold": 0.2}, {"clean": True}, {"threshold": 1.0}):
+        result = score("other", "val", at="network", **changed)
+        assert result["quality"]["out_of_fold"] if changed != {"threshold": 1.0} else "quality" not in result
+        assert runs.facts("checkpoint_best/other")["trust"] == kept
+        assert load_predictor("other", **changed).trust.models == [None]
+        assert "quality" not in score("other", "test", at="network", **changed)
+    assert load_predictor("other").trust.models == [kept["tta"]["quality"]["lesion"]]
+
+
+def test_a_run_that_is_trained_on_meanwhile_keeps_nothing(monkeypatch, capsys):
+    shutil.copytree("checkpoint_best/discs", "checkpoint_best/trained")
+    before = Path("checkpoint_best/trained/run.json").read_bytes()
+    assess = evaluation_trust.assess
+
+    def slow(*given):
+        found = assess(*given)
+        network(gain=20.0).save("checkpoint_best/trained/model.keras")
+        return found
+
+    monkeypatch.setattr(evaluation_trust, "assess", slow)
+    result = score("trained", "val", at="network")
+    assert not result["best_thresholds"]["kept"] and "trained on in the meantime" in capsys.readouterr().out
+    assert Path("checkpoint_best/trained/run.json").read_bytes() == before
+
+
+def test_the_model_card_takes_the_newest_evaluation_of_the_runs_own_data(tmp_path):
+    shutil.copytree("checkpoint_best/discs", "checkpoint_best/card")
+    shutil.copytree("data", tmp_path / "others")
+
+    def shown():
+        text = Path("checkpoint_best/card/README.md").read_text(encoding="utf-8")
+        return re.search(r"On the (\d+) images of `(\S+)` above", text).groups()
+
+    score("card", "test", at="network")
+    score("card", "test", at="network", tta=False)  # of these masks no model is known
+    assert shown() == ("12", "test_network")
+    score("card", "test", data=str(tmp_path / "others"), at="network")
+    assert shown() == ("12", "test_network")
+    assert list(runs.facts("checkpoint_best/card")["results"])[-1] != "test_network"
+    score("card", "test", at="network")
+    assert list(runs.facts("checkpoint_best/card")["results"])[-1] == "test_network"
+
+
+def test_names_that_are_no_text_are_in_the_review():
+    Path("odd").mkdir()
+    image = np.load("data/data_test.npy")[0]
+    name = os.fsencode("odd/caf") + b"\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+    predict.main(["odd", "--run", "discs", "--out", "odd_out", "--review", "1"])
+    assert rows_of("odd_out/review.csv")[0]["image"] == "odd/caf\\xe9.png"
+    tile = cv2.imread("odd_out/review.jpg")[8:328, 8:328, ::-1]
+    expected = cv2.resize(image, (320, 320), interpolation=cv2.INTER_AREA)
+    assert np.median(np.abs(tile.astype(int) - expected)) < 12  # the picture, not an empty tile
 
 
 def test_evaluation_on_validation_images_mends_what_was_edited():

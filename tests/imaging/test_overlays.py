@@ -66,3 +66,24 @@ def test_pairs_of_colors_can_be_told_apart_by_color_blind_readers(seen_as):
             assert distance > 40, (one, other)
     green_and_red = [lightness_and_opponents(as_deuteranope(color)) for color in ("#009E73", "#CC5533")]
     assert np.linalg.norm(green_and_red[0] - green_and_red[1]) < 40  # the measure knows what cannot be told apart
+
+
+@pytest.mark.parametrize("size", [(240, 320), (900, 1200)])
+def test_a_caption_is_white_on_a_dark_band_and_leaves_the_rest(size):
+    image = np.full((*size, 3), 150, np.uint8)
+    found = overlays.caption(image, ["predicted Jaccard 0.83", "unusual: gedämpft, blurred"])
+    assert overlays.caption(image, []) is image and image.min() == 150
+    changed = np.flatnonzero((found != 150).any((1, 2)))
+    height = size[0] - changed[0]  # of the band
+    letters = max(9, size[1] / 40)
+    assert changed.tolist() == list(range(changed[0], size[0])) and 2.8 * letters <= height + 2 <= 4 * letters
+    band = found[changed[0] :]
+    assert 0.6 < (band == 50).mean() < 0.98 and band.max() > 240  # a third of 150 where no letter is
+    columns = np.flatnonzero((band != 50).any((0, 2)))
+    assert columns[0] > 0 and columns[-1] < 0.9 * size[1]  # no letter is cut
+
+
+def test_a_caption_wider_than_the_image_is_written_smaller():
+    found = overlays.caption(np.full((40, 60, 3), 150, np.uint8), ["no skin-like colors; much darker than the images"])
+    columns = np.flatnonzero((found > 150).any((0, 2)))
+    assert columns.size and columns[-1] < 59
