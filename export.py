@@ -174,7 +174,8 @@ def metadata(run: Path, network: keras.Model, splits: dict[str, Split]) -> dict[
         "processing": {
             "image": "RGB, upright, brought to height × width of the input by the mean of areas",
             "probabilities": "to the size of the image, bilinearly; then threshold; then clean-up",
-            "calibration": "once masks are made, logits are divided by the temperature of the class, in `trust`",
+            "calibration": "once masks are made: sigmoid(logit(p) / temperature of the class, in `trust`), with p held"
+            " 2**-24 from 0 and 1",
             "threshold": settings.threshold,
             "clean": "of each mask the largest connected component, holes filled" if settings.clean else "none",
             "tta": "mean over mirrored and, where square, transposed copies" if settings.tta else "none",

@@ -40,7 +40,7 @@ def release(run: str | Path | None, out: str | Path) -> float:
         run: as runs.find takes it.
         out: the file, ending in `.keras`; the card ends in `.md`.
 
-    Returns: mean Jaccard between the masks of run and file on validation images, at least LEAST.
+    Returns: mean Jaccard between the masks of run and file on validation images: LEAST or more, or kernels are exact.
 
     Raises: UserError: `out` ends otherwise.
     """

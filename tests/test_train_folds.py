@@ -52,6 +52,7 @@ def test_the_ensemble_is_scored_out_of_fold(folder):
     best = folder / "checkpoint_best/f"
     assert runs.facts(best)["members"] == ["f_fold1", "f_fold2"]
     assert (runs.settings(best).data, runs.settings(best).run) == ("folds:2:discs", "f")
+    assert "trust" not in runs.facts(best)  # its single members are surer than their mean
     assert "thresholds" in runs.facts(best) and (best / "README.md").is_file()
     result = json.loads((folder / "output/f/val_network/metrics.json").read_text())
     assert result["out_of_fold"] and result["intervals"]["per_image"]["jaccard"]

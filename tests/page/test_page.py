@@ -24,7 +24,7 @@ from tiny_run import save_run, trusting
 
 from datasets.phantoms import phantom
 from imaging import decode, image_statistics, mask_shape
-from inference import conversion, image_range, quality
+from inference import calibration, conversion, image_range, quality
 from page import static_site
 from predict import load_predictor
 from utils.errors import UserError
@@ -390,6 +390,17 @@ def test_the_browser_expects_the_jaccard_that_python_does(page):
             given = [model, [each.ravel().tolist() for each in maps], [30, 40, 2], k, threshold]
             assert page.evaluate(code, given) == pytest.approx(float(expected), abs=1e-5)
             assert 0 < expected < 1
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7, 5.0])
+def test_the_browser_calibrates_as_python_does(page, temperature):
+    probabilities = np.float32([0, 2**-25, 1e-4, 0.3, 0.5, 0.9, 1 - 2**-24, 1])
+    code = """async ([values, temperature]) => {
+        const { calibrated } = await import('./masks.js');
+        return values.map((p) => calibrated(p, temperature));
+    }"""
+    expected = calibration.apply(probabilities[:, None], [temperature])[:, 0]
+    assert page.evaluate(code, [probabilities.tolist(), temperature]) == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_another_package_is_refused(tmp_path):
