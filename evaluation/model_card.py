@@ -166,7 +166,7 @@ def _quality_lines(result):
 
 def _unusual_lines(result):
     if "unusual" in result:
-        yield f"{result['unusual']['images']} of the images are flagged as unlike the training images."
+        yield f"{result['unusual']['images']} of the images are flagged as unusual."
 
 
 def _subgroup_parts(result):

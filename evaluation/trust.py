@@ -70,7 +70,7 @@ def assess(
     if any(found.trust.models):
         classes = _quality(found, scored, images.classes, jaccards)
         found.result["quality"] = {"out_of_fold": kept is None, "classes": classes}
-    if found.trust.limits:
+    if found.trust.limits or any(found.trust.models):
         _add_unusual(found, scored, images, settings, jaccards)
     if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
         found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0])
@@ -82,11 +82,13 @@ def _fitted(scored, settings, options, jaccards):
     models: list[dict | None] = []
     estimates = np.full(jaccards.shape, np.nan)
     for k, threshold in enumerate(options.thresholds):
-        enough = mask_quality.is_enough(jaccards[:, k])
-        model = mask_quality.fit(scored.features[:, k], jaccards[:, k]) if enough else None
-        models.append(model and model | {"threshold": threshold, "clean": options.clean})
-        if model:
-            estimates[:, k] = mask_quality.out_of_fold(scored.features[:, k], jaccards[:, k])
+        if not mask_quality.is_enough(jaccards[:, k]):
+            models.append(None)
+            continue
+        estimates[:, k] = mask_quality.out_of_fold(scored.features[:, k], jaccards[:, k])
+        of_masks = {"threshold": threshold, "clean": options.clean}
+        least = float(np.quantile(estimates[:, k], training_images.OUTSIDE))
+        models.append(mask_quality.fit(scored.features[:, k], jaccards[:, k]) | of_masks | {"least": least})
     each = [histogram.temperature() for histogram in scored.histograms[: len(models)]]
     temperatures = [1.0 if math.isnan(temperature) else temperature for temperature in each]
     return Trusted(Trust(temperatures, models, _limits(settings)), estimates)
@@ -210,14 +212,13 @@ def _limits(settings):
 
 
 def _add_unusual(found, scored, images, settings, jaccards):
-    limits = found.trust.limits
     areas = 10 ** scored.features[:, :, quality.NAMES.index("log_area")]
     areas[scored.features[:, :, -1] == 0] = 0
 
     def work(number):
         image = np.asarray(images.images[number])
         shown = hair_removal.remove(image) if settings.remove_hair else image
-        return image_range.reasons(limits, shown, areas[number].tolist())
+        return found.trust.reasons(shown, areas[number].tolist(), found.estimates[number].tolist())
 
     each = list(in_order(work, range(len(images.ids))))
     found.reasons = [image_range.SEPARATOR.join(reasons) for reasons in each]
@@ -228,7 +229,6 @@ def _add_unusual(found, scored, images, settings, jaccards):
     of_images = jaccards.mean(axis=1)
     found.result["unusual"] = {
         "images": int(flagged.sum()),
-        "training_images": limits["images"],
         "reasons": dict(sorted(counts.items(), key=lambda item: -item[1])),
         "jaccard": {name: _mean(of_images[rows]) for name, rows in (("unusual", flagged), ("others", ~flagged))},
     }
@@ -242,9 +242,8 @@ def unusual_blocks(result: dict) -> list:
     found = result["unusual"]
     percent = 100 * found["images"] / result["images"]
     text = (
-        f"{found['images']} of {result['images']} images ({percent:.1f} %) are unlike the {found['training_images']:,}"
-        f" training images; mean Jaccard {_number(found['jaccard']['unusual'], 3)}, of the others"
-        f" {_number(found['jaccard']['others'], 3)}."
+        f"{found['images']} of {result['images']} images ({percent:.1f} %) are unlike those that the run knows; mean"
+        f" Jaccard {_number(found['jaccard']['unusual'], 3)}, of the others {_number(found['jaccard']['others'], 3)}."
     )
     rows = [[reason, str(count)] for reason, count in found["reasons"].items()]
     return [Heading("Unusual images"), Text(text), *([Table(["reason", "images"], rows)] if rows else [])]

@@ -2,7 +2,7 @@
 
     write(out, images, classes, 0.1)     # out/review.csv, out/review.jpg; returns the rows
 
-Ranked by predictions.csv of a folder: first the images that are unlike the training images, whose masks nobody can
+Ranked by predictions.csv of a folder: first the images that are flagged as unusual, whose masks nobody can
 estimate, then by the lowest of the Jaccards that are expected of an image's masks.
 """
 

@@ -7,7 +7,8 @@
 evaluate.py --split val finds all of it on the run's validation and training images and notes it under `trust` in
 run.json, inside the saved network and in exports: {"bare" or "tta": {"temperatures": {class: number}, "quality":
 {class: model}}, "images": limits}. What was not found yet is left out: probabilities then are those of the network,
-estimates None, reasons none. A model says of which masks it is, by "threshold" and "clean".
+estimates None, reasons none. A model says of which masks it is, by "threshold" and "clean", and by "least" below which
+estimate nearly no validation image was.
 """
 
 import dataclasses
@@ -79,8 +80,16 @@ class Trust:
                 continue
             values = quality.features([each[..., k] for each in maps], threshold)
             jaccards.append(float(quality.estimate(model, values)))
-        reasons = image_range.reasons(self.limits, image, fractions) if self.limits else []
-        return Assessment(jaccards, reasons)
+        return Assessment(jaccards, self.reasons(image, fractions, jaccards))
+
+    def reasons(self, image: np.ndarray, fractions: list[float], jaccards: Sequence[float | None]) -> list[str]:
+        """Why an image is unusual, in words: those of image_range, and that none of its masks is expected to be good.
+
+        image: as above. fractions: of it that each class's mask takes. jaccards: expected of each, where known.
+        """
+        found = image_range.reasons(self.limits, image, fractions) if self.limits else []
+        low = [jaccard < model["least"] for jaccard, model in zip(jaccards, self.models, strict=True) if model]
+        return [*found, image_range.UNCLEAR] if low and all(low) else found
 
 
 def nothing(classes: Sequence[str]) -> Trust:

@@ -76,7 +76,7 @@ def annotate(path: Path, noted: dict[str, Any]) -> None:
 def trusted(predictor: Predictor) -> dict[str, Any]:
     """What files/trust.js takes: models of quality, limits of the training images, the words for what is outside."""
     words = {"names": image_statistics.NAMES, "below": image_range.BELOW, "above": image_range.ABOVE}
-    words |= {"noMask": image_range.NO_MASK, "together": image_range.TOGETHER}
+    words |= {"noMask": image_range.NO_MASK, "together": image_range.TOGETHER, "unclear": image_range.UNCLEAR}
     words["deviates"] = image_range.DEVIATES.tolist()
     return {"models": predictor.trust.models, "limits": predictor.trust.limits, "words": words}
 

@@ -41,7 +41,7 @@ def trusting(predictor):
     """The predictor with a temperature of 2, a model of quality, and the limits of phantoms."""
     result = copy.copy(predictor)
     model = {"names": ["vagueness", "log_area"], "means": [0, 0], "scales": [1, 1], "weights": [-0.5, 0.1]}
-    model |= {"intercept": 0.9, "threshold": predictor.thresholds[0], "clean": predictor.settings.clean}
+    model |= {"intercept": 0.9, "threshold": predictor.thresholds[0], "clean": predictor.settings.clean, "least": 0.3}
     images = [phantom(seed=seed, height=48, width=64).image for seed in range(100)]
     limits = training_images.of_statistics(np.array([image_statistics.describe(image) for image in images]))
     count = len(predictor.classes)

@@ -116,15 +116,16 @@ async function inBrowser(about) {
   function trusted(pixels, bare, map) {
     const maps = about.tta ? [bare, map] : [map];
     const { models } = about.trust;
-    const further = about.thresholds.map((threshold, k) =>
-      models[k] ? { predicted_jaccard: predictedJaccard(models[k], maps, [high, wide, classes], k, threshold) } : {});
+    const jaccards = about.thresholds.map((threshold, k) =>
+      models[k] ? predictedJaccard(models[k], maps, [high, wide, classes], k, threshold) : undefined);
+    const further = jaccards.map((jaccard) => (jaccard === undefined ? {} : { predicted_jaccard: jaccard }));
     const fractions = about.thresholds.map((threshold, k) => {
       const least = Math.fround(threshold);
       let count = 0;
       for (let i = k; i < map.length; i += classes) count += map[i] >= least ? 1 : 0;
       return count / (high * wide);
     });
-    return { further, unusual: reasons(about.trust, pixels, high, wide, fractions) };
+    return { further, unusual: reasons(about.trust, pixels, high, wide, fractions, jaccards) };
   }
 
   return {

@@ -102,9 +102,16 @@ function border(height, width) {
 
 // === Unusual images ===
 
-/** Why an image is unlike the training images. pixels: RGB, uint8, of the network's size; fractions: of each mask. */
-export function reasons({ limits, words }, pixels, height, width, fractions) {
-  if (!limits.ranges) return [];
+/** Why an image is unusual. pixels: RGB, uint8, of the network's size; fractions: of it that each class's mask takes;
+ * jaccards: expected of each, undefined where it is not known. */
+export function reasons({ limits, models, words }, pixels, height, width, fractions, jaccards) {
+  const found = limits.ranges ? outside(limits, words, pixels, height, width, fractions) : [];
+  const low = models.flatMap((model, k) => (model ? [jaccards[k] < model.least] : []));
+  return low.length && low.every(Boolean) ? [...found, words.unclear] : found;
+}
+
+/** Why an image is unlike the training images. */
+function outside(limits, words, pixels, height, width, fractions) {
   const values = statistics(pixels, height, width);
   const side = (name, value, [lowest, highest]) =>
     value < lowest ? words.below[name] : value > highest ? words.above[name] : null;

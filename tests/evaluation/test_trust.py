@@ -21,7 +21,7 @@ import runs
 from datasets.arrays import Writer
 from evaluation import trust as evaluation_trust
 from evaluation.evaluate_run import evaluate as score
-from inference import trust
+from inference import image_range, trust
 from inference.predictor import load_predictor
 
 COUNTS = {"train": 110, "val": 40, "test": 12}
@@ -93,14 +93,30 @@ def test_on_validation_images_all_is_fitted_and_kept(place):
     kept = runs.facts("checkpoint_best/discs")["trust"]
     assert set(kept) == {"tta", "images"} and kept["images"]["images"] == 110
     assert kept["tta"]["temperatures"]["lesion"] > 1.2  # the network is too sure of itself
-    assert kept["tta"]["quality"]["lesion"]["images"] == 40
+    model = kept["tta"]["quality"]["lesion"]
+    assert (model["images"], model["threshold"], model["clean"]) == (40, 0.5, False)
+    estimates = np.array([float(row["predicted_jaccard"]) for row in rows_of("output/discs/val_network/per_image.csv")])
+    assert model["least"] == pytest.approx(np.quantile(estimates, 0.01), abs=1e-4)
+    unclear = place["val"]["unusual"]["reasons"].get(image_range.UNCLEAR, 0)
+    assert unclear == np.count_nonzero(estimates < model["least"]) <= 1
     assert runs.facts("checkpoint_best/discs/model.keras")["trust"] == kept  # sealed in the file, too
     part = place["val"]["calibration"]
     before, after = (part["classes"]["lesion"][when]["expected_calibration_error"] for when in ("before", "after"))
     assert part["fitted_here"] and after < 0.9 * before
     assert place["val"]["quality"]["out_of_fold"]
     assert place["val"]["quality"]["classes"]["lesion"]["rankings"]["estimate"]["spearman"] > 0.3
-    assert place["val"]["unusual"]["training_images"] == 110 and place["val"]["subgroups"]["area"]["images"] == 40
+    assert (
+        set(place["val"]["unusual"]) == {"images", "reasons", "jaccard"}
+        and place["val"]["subgroups"]["area"]["images"] == 40
+    )
+
+
+def test_an_image_is_unclear_where_no_mask_of_it_is_expected_to_be_good():
+    image = np.zeros((8, 8, 3), np.uint8)
+    found = trust.Trust([1.0] * 3, [{"least": 0.5}, {"least": 0.2}, None], {})
+    assert found.reasons(image, [0.1] * 3, [0.49, 0.19, None]) == ["lesion less clear than in the validation images"]
+    assert found.reasons(image, [0.1] * 3, [0.49, 0.2, None]) == []
+    assert trust.Trust([1.0], [None], {}).reasons(image, [0.1], [None]) == []
 
 
 def test_no_mask_changes_and_probabilities_are_calibrated(place):
