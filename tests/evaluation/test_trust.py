@@ -19,6 +19,7 @@ import export
 import predict
 import runs
 from datasets.arrays import Writer
+from evaluation import model_card
 from evaluation import trust as evaluation_trust
 from evaluation.evaluate_run import evaluate as score
 from inference import image_range, trust
@@ -289,6 +290,16 @@ def test_the_model_card_takes_the_newest_evaluation_of_the_runs_own_data(tmp_pat
     assert list(runs.facts("checkpoint_best/card")["results"])[-1] != "test_network"
     score("card", "test", at="network")
     assert list(runs.facts("checkpoint_best/card")["results"])[-1] == "test_network"
+
+
+def test_the_model_card_of_a_fold_takes_the_test_images_of_what_was_divided():
+    part = {"images": 5, "quality": {"classes": {}}}
+    results = {
+        "test": part | {"data": "data", "split": "test"},
+        "val": part | {"data": "folds:1/5:data", "split": "val"},
+    }
+    assert "On the 5 images of `test` above." in model_card.reliability(results, "folds:1/5:data")
+    assert "On the 5 images of `val` above." in model_card.reliability(results, "folds:1/5:others")
 
 
 def test_names_that_are_no_text_are_in_the_review():
