@@ -294,12 +294,10 @@ def test_the_model_card_takes_the_newest_evaluation_of_the_runs_own_data(tmp_pat
 
 def test_the_model_card_of_a_fold_takes_the_test_images_of_what_was_divided():
     part = {"images": 5, "quality": {"classes": {}}}
-    results = {
-        "test": part | {"data": "data", "split": "test"},
-        "val": part | {"data": "folds:1/5:data", "split": "val"},
-    }
-    assert "On the 5 images of `test` above." in model_card.reliability(results, "folds:1/5:data")
-    assert "On the 5 images of `val` above." in model_card.reliability(results, "folds:1/5:others")
+    test = part | {"data": "data", "split": "test"}
+    val = part | {"data": "folds:1/5:data", "split": "val"}
+    card = model_card.reliability({"test": test, "val": val}, "folds:1/5:data")
+    assert "On the 5 images of `test` above." in card
 
 
 def test_names_that_are_no_text_are_in_the_review():
