@@ -1,7 +1,7 @@
 """For whom masks are good: scores by skin tone, by contrast between lesion and skin, and by lesion size.
 
-    result["subgroups"] = measure(split, jaccards)      # in metrics.json
-    blocks(result)                                      # of the report
+    result["subgroups"] = measure(split, jaccards, areas)   # in metrics.json
+    blocks(result)                                          # of the report
 
 Skin tone and contrast are measured at the network's size, of the true masks (imaging/skin_tone.py). Whether scores rise
 or fall with a trait is tested by Spearman's correlation with the Jaccard of images, by 10,000 permutations.
@@ -22,29 +22,25 @@ from utils.threads import in_order
 
 PERMUTATIONS = 10_000
 QUARTERS = 4
-TRAITS = {  # label, unit, digits
-    "skin_tone": ("skin tone (ITA)", "°", 0),
-    "contrast": ("contrast between lesion and skin", "°", 0),
-    "area": ("area of the true mask", " % of the image", 2),
-}
+ANGLES = {"skin_tone": "skin tone (ITA)", "contrast": "contrast between lesion and skin"}  # label in reports
 
 
-def measure(split: Split, jaccards: np.ndarray) -> dict[str, Any]:
+def measure(split: Split, jaccards: np.ndarray, areas: np.ndarray) -> dict[str, Any]:
     """The scores of groups of images.
 
-    split: of one class, with masks. jaccards: (images,). Returns {"skin_tone_classes": [group, …], "skin_tone",
-    "contrast", "area": {"quarters": [group, …], "correlation", "interval", "p", "images", "undefined"}}, where a group
-    is {"name" or "range", "images", "jaccard", "interval", "low": fraction below 0.65}.
+    split: of one class, with masks. jaccards, areas: (images,), areas of the true masks in % of the image. Returns
+    {"skin_tone_classes": [group, …], "skin_tone", "contrast", "area": {"quarters": [group, …], "correlation",
+    "interval", "p", "images", "undefined"}}, where a group is {"name" or "range", "images", "jaccard", "interval",
+    "low": fraction below 0.65}.
     """
     masks: Any = split.masks
 
     def work(number):
-        mask = np.asarray(masks[number])[..., 0]
-        return *skin_tone.measure(np.asarray(split.images[number]), mask), 100 * mask.mean()
+        return skin_tone.measure(np.asarray(split.images[number]), np.asarray(masks[number])[..., 0])
 
     rows = tqdm(in_order(work, range(len(split.ids))), "skin tones", len(split.ids), unit="image", disable=None)
-    values = dict(zip(TRAITS, np.array(list(rows)).T, strict=True))
-    values["area"][values["area"] == 0] = math.nan
+    tones, contrasts = np.array(list(rows)).T
+    values = {"skin_tone": tones, "contrast": contrasts, "area": np.where(areas == 0, math.nan, areas)}
     result: dict[str, Any] = {"skin_tone_classes": _classes(values["skin_tone"], jaccards)}
     return result | {name: _trait(each, jaccards) for name, each in values.items()}
 
@@ -109,14 +105,12 @@ def blocks(result: dict) -> list:
     header = ["skin tone", "images", "Jaccard", "95 % interval", "below 0.65"]
     tones = [[_range_of(part["name"]), *_cells(part)] for part in found["skin_tone_classes"]]
     tables = [Table(header, tones, "Means of images, with 95 % bootstrap intervals.")]
-    for name, (label, unit, digits) in TRAITS.items():
+    for name, label in ANGLES.items():
         trait = found[name]
-        rows = [
-            [f"{part['range'][0]:.{digits}f} to {part['range'][1]:.{digits}f}{unit}", *_cells(part)]
-            for part in trait["quarters"]
-        ]
+        rows = [[f"{part['range'][0]:.0f} to {part['range'][1]:.0f}°", *_cells(part)] for part in trait["quarters"]]
         tables.append(Table([label, *header[1:]], rows, _trend_text(trait)))
-    return [Heading("For whom"), Text(LIMITS), *tables, Text(TREND)]
+    size = Text(f"Area of the true mask, its quarters below. {_trend_text(found['area'])}")
+    return [Heading("For whom"), Text(LIMITS), *tables, size, Text(TREND)]
 
 
 def _range_of(name):

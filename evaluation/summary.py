@@ -283,6 +283,11 @@ def _highest(values):
     return positions[len(positions) // 2]
 
 
+def true_areas(counts: metrics.Counts) -> np.ndarray:
+    """The areas of the true masks in % of their image; of the shape of the counts."""
+    return 100 * (counts.tp + counts.fn) / sum(counts)
+
+
 def by_size(counts: metrics.Counts) -> list[dict]:
     """Per-image means by quartile of the true area, over the true masks (images × classes) that are not empty.
 
@@ -290,7 +295,7 @@ def by_size(counts: metrics.Counts) -> list[dict]:
     images, and jaccard_interval.
     """
     flat = metrics.Counts(*(field.reshape(-1, 1) for field in counts))
-    areas = (100 * (flat.tp + flat.fn) / sum(flat))[:, 0]  # (masks,), % of the image
+    areas = true_areas(flat)[:, 0]
     order = np.argsort(areas, kind="stable")[np.count_nonzero(areas == 0) :]
     quartiles = []
     for rows in np.array_split(order, 4):

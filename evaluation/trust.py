@@ -23,7 +23,7 @@ import runs
 from datasets import arrays, registry
 from datasets.arrays import open_split
 from datasets.split import Split
-from evaluation import mask_quality, score_split, subgroups, training_images
+from evaluation import mask_quality, score_split, subgroups, summary, training_images
 from evaluation.report_formats import Heading, Table, Text
 from evaluation.score_split import Scored
 from imaging import hair_removal
@@ -73,7 +73,8 @@ def assess(
     if found.trust.limits or any(found.trust.models):
         _add_unusual(found, scored, images, settings, jaccards)
     if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
-        found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0])
+        areas = summary.true_areas(scored.counts[options.variant])
+        found.result["subgroups"] = subgroups.measure(images, jaccards[:, 0], areas[:, 0])
     return found
 
 

@@ -28,7 +28,7 @@ def split(lightness, areas):
 def found():
     lightness = [*np.linspace(76, 40, 12)]
     areas = [2, 4, 6, 8] * 3
-    return subgroups.measure(split(lightness, areas), np.linspace(0.9, 0.35, 12))
+    return subgroups.measure(split(lightness, areas), np.linspace(0.9, 0.35, 12), 5.0 * np.array(areas))
 
 
 def test_skin_tones_in_their_classes(found):
@@ -67,4 +67,4 @@ def test_what_has_no_trend():
 def test_the_report_says_limits_and_angles(found):
     text = report_formats.text("Title", subgroups.blocks({"subgroups": found}))
     assert "rough measure" in text and "very light (above 55°)" in text and "dark (-30° or less)" in text
-    assert "Trend +1.00" in text and "p = 0.0001" in text
+    assert "Trend +1.00" in text and "p = 0.0001" in text and "its quarters below. Trend -0.32" in text
