@@ -219,7 +219,11 @@ NAMES = [field.name for field in FIELDS]
 
 
 def _expanded(address):
-    """An address of data, a folder, tfds:FOLDER/… or folds:…, with the home folder in place of a leading ~."""
+    """An address of data, a folder, tfds:FOLDER/… or folds:…, as it is noted: without a leading ./ or a / at the end,
+    with the home folder in place of a leading ~.
+    """
+    address = re.sub(r"^((?:folds:[\d/]+:)?(?:tfds:)?)(?:\./+)+(?=.)", r"\1", address)
+    address = re.sub(r"(?<=[^/:])/+$", "", address)
     return re.sub(
         r"^((?:folds:[\d/]+:)?(?:tfds:)?)~(?=/|$)", lambda found: (found[1] or "") + str(Path.home()), address
     )

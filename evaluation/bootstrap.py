@@ -2,11 +2,14 @@
 
     drawn = sums(table)                   # table (images, columns) -> (draws, columns), sums over each draw's images
     interval(drawn[:, 0] / len(table))    # [low, high] of the mean of a column
+    each(score, values, jaccards)         # of any score of rows: (draws,)
 
-A draw is a row of counts, how often each image is in it, so that a chunk of draws is one product of matrices. The draws
-depend on the seed and the number of images alone: two runs scored on the same images are drawn alike, and the
+For sums a draw is a row of counts, how often each image is in it, so that a chunk of draws is one product of matrices.
+The draws depend on the seed and the number of images alone: two runs scored on the same images are drawn alike, and the
 difference of their scores in each draw is the paired bootstrap.
 """
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,13 +27,25 @@ def sums(table: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     return np.concatenate([weights @ table for weights in _weights(len(table), seed, draws)])
 
 
-def _weights(images, seed, draws):
-    """Yields chunks of draws, how often each image is in each: float64 (some, images)."""
+def each(score: Callable[..., np.ndarray], *values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """A score of each draw, (draws,). values: (images,) each; score: of rows of such, (some, images), to (some,)."""
+    drawn = _drawn(len(values[0]), seed, draws)
+    return np.concatenate([score(*(column[numbers] for column in values)) for numbers in drawn])
+
+
+def _drawn(images, seed, draws) -> Iterator[np.ndarray]:
+    """Yields chunks of draws, the numbers of the images in each: (some, images)."""
     generator = np.random.default_rng(seed)
     some = max(1, CELLS // images)
     for start in range(0, draws, some):
-        rows = min(some, draws - start)
-        cells = generator.integers(0, images, (rows, images)) + np.arange(rows)[:, None] * images
+        yield generator.integers(0, images, (min(some, draws - start), images))
+
+
+def _weights(images, seed, draws):
+    """Yields chunks of draws, how often each image is in each: float64 (some, images)."""
+    for numbers in _drawn(images, seed, draws):
+        rows = len(numbers)
+        cells = numbers + np.arange(rows)[:, None] * images
         yield np.bincount(cells.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
 
 

@@ -21,6 +21,7 @@ from evaluation.score_histogram import ScoreHistogram
 from evaluation.summary import STEPS
 from imaging import hair_removal, mask_files
 from inference import exported, postprocess, quality
+from inference.predictor import maps_function
 from utils.threads import in_order
 
 
@@ -77,20 +78,20 @@ def score(maps, split, truth_of, size_of, options: Options, folder: Path) -> Sco
 
     def work(item):
         number, maps = item
-        features = [
-            quality.features([each[..., k] for each in maps], threshold)
-            for k, threshold in enumerate(options.thresholds)
-        ]
         truth = truth_of(number) if truth_of else None
         size = size_of(number) if truth is None else truth.shape[:2]
-        maps = [postprocess.resize(each, size) for each in maps]  # (H, W, classes)
-        masks = variants(maps, options)
+        large = [postprocess.resize(each, size) for each in maps]  # (H, W, classes)
+        masks = variants(large, options)
         mask_files.write_masks(folder, split.ids[number], masks[options.variant], split.classes)
         if truth is None:
             return None
         for k, histogram in enumerate(histograms):
-            histogram.update(maps[-1][..., k], truth[..., k])
-        return measure(truth, masks, options), at_thresholds(truth, maps[-1]), maps[-1].max(axis=(0, 1)), features
+            histogram.update(large[-1][..., k], truth[..., k])
+        features = [
+            quality.features([each[..., k] for each in maps], threshold)
+            for k, threshold in enumerate(options.thresholds)
+        ]
+        return measure(truth, masks, options), at_thresholds(truth, large[-1]), large[-1].max(axis=(0, 1)), features
 
     rows = []
     curves: Any = 0.0
@@ -130,19 +131,12 @@ def probabilities(networks, split, options):
 def _maps(network, settings, split, options):
     """Yields, batch by batch, [bare] or with tta [bare, augmented] of one network, float32 (B, h, w, classes) each."""
     if isinstance(network, exported.Exported):
-        source: Any = exported
         images = _pixels(split, settings, options.batch_size)
-        more = {}
     else:
-        import pipeline  # both need TensorFlow, which an export does without
-        from inference import probabilities as source
+        import pipeline  # needs TensorFlow, which an export does without
 
         images = pipeline.evaluation(split, settings, options.batch_size).as_numpy_iterator()
-        more = {"number_format": settings.precision}
-    make = source.bare_and_augmented if options.tta else source.probability_function
-    function = make(network, **more)
-    for batch in images:
-        yield function(batch) if options.tta else [function(batch)]
+    yield from map(maps_function(network, options.tta, settings.precision), images)
 
 
 def _pixels(split, settings, batch_size):

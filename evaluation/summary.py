@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 import metrics
 from datasets.isic2018 import ATTRIBUTES
@@ -109,13 +110,15 @@ def presence(counts: metrics.Counts, peaks: np.ndarray, classes: Sequence[str]) 
     return {"auc": _mean(list(each.values())), "per_class": each}
 
 
-def rank_auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The chance that a positive scores above another, ties counting half; NaN if there is but one kind."""
-    positives, others = np.count_nonzero(positive), np.count_nonzero(~positive)
-    if not positives or not others:
-        return math.nan
-    ranks = pd.Series(scores).rank().to_numpy()[positive].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * others))
+def rank_auc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """The chance that a positive scores above another, ties counting half; NaN if there is but one kind.
+
+    scores, positive (bool): (…, N); returns (…).
+    """
+    positives, others = np.count_nonzero(positive, axis=-1), np.count_nonzero(~positive, axis=-1)
+    ranks = np.sum(rankdata(scores, axis=-1) * positive, axis=-1)
+    with np.errstate(invalid="ignore"):
+        return (ranks - positives * (positives + 1) / 2) / (positives * others)
 
 
 def class_table(result: dict) -> pd.DataFrame:

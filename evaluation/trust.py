@@ -2,7 +2,7 @@
 
     found = assess(scored, images, settings, options, kept)
     result |= found.result                 # "calibration", "quality", "unusual", "subgroups" of metrics.json
-    keep(folder, images.classes, found)    # where all was fitted here, for inference/trust.py
+    keep(folder, images.classes, options, found)    # where all was fitted here, for inference/trust.py
 
 On a run's own validation images temperatures and models of quality are fitted anew; the report then shows estimates
 out of fold, while the temperature, one number for all pixels, is that of these very images. On others what is kept is
@@ -213,8 +213,7 @@ def _limits(settings):
 
 
 def _add_unusual(found, scored, images, settings, jaccards):
-    areas = 10 ** scored.features[:, :, quality.NAMES.index("log_area")]
-    areas[scored.features[:, :, -1] == 0] = 0
+    areas = scored.features[:, :, len(quality.NAMES) + quality.BASELINES.index("area")]
 
     def work(number):
         image = np.asarray(images.images[number])

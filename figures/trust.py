@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 
 from figures.style import light_grid, save, words
 from imaging import palette
+from metrics import CUT
 
-LOW = 0.65  # Jaccard, below which the challenge's thresholded Jaccard is 0
 RANKED = ("solid", "dashed", "dotted", (0, (1, 3)))  # lines of a class's rankings, the model's first
 
 
@@ -44,7 +44,7 @@ def _reliability(axes, histograms, temperatures):
 
 def _expected(axes, rankings):
     axes.plot([0, 1], [0, 1], ":", color="0.6", linewidth=1.2)
-    axes.axhline(LOW, color="0.3", linestyle=":", linewidth=1)
+    axes.axhline(CUT, color="0.3", linestyle=":", linewidth=1)
     for k, (name, (expected, true, _)) in enumerate(rankings.items()):
         axes.plot(expected, true, "o", color=palette.of_class(k), markersize=3, alpha=0.5, label=words(name))
     limits = {"xlim": (0, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}

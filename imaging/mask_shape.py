@@ -14,7 +14,7 @@ asymmetry                0 (mirror-symmetric about both principal axes) to 1: fo
 border_irregularity      perimeter² / (4π × area inside the outlines), the compactness index of Golston, Stoecker, Moss
                          and Dhillon (same volume): 1 for a disc, some 1.2 for a square, more for masks that are jagged,
                          elongated or scattered
-mean_confidence          mean probability of the mask's pixels, from the threshold to 1
+mean_confidence          mean of the mask's pixels of the probabilities that are given, in predictions.csv calibrated
 
 Where the mask is empty, or has no extent, what is undefined is None.
 """

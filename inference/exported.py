@@ -1,7 +1,7 @@
 """An exported network (export.py) as a function from images to probabilities, without TensorFlow.
 
 network = Exported("isic18_cpu.onnx")
-probability_function(network, tta=True)(images)    # uint8 (B, h, w, 3) → float32 (B, h, w, classes)
+probability_function(network)(images)    # uint8 (B, h, w, 3) → float32 (B, h, w, classes)
 
 The pixels' normalization is inside the file. Canny edges, which ONNX has no operation for, are its second input.
 """
@@ -52,19 +52,15 @@ class Exported:
         return self._session.run(feeds)
 
 
-def probability_function(network: Exported, tta: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images, uint8 (B, h, w, 3), to probabilities, float32 (B, h, w, classes).
-
-    tta: test-time augmentation, the mean over the same copies as inference/probabilities.py has.
-    """
-    if tta:
-        augmented = bare_and_augmented(network)
-        return lambda images: augmented(images)[1]
+def probability_function(network: Exported) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from images, uint8 (B, h, w, 3), to probabilities, float32 (B, h, w, classes)."""
     return lambda images: network.run(network.feeds(images))
 
 
 def bare_and_augmented(network: Exported) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """As `probability_function`, for two arrays: without and with test-time augmentation."""
+    """As `probability_function`, for two arrays: without and with test-time augmentation, the mean over the same copies
+    as inference/probabilities.py has.
+    """
     _, *others = copies(network)
 
     def compute(images):

@@ -25,8 +25,8 @@ from urllib.parse import quote
 import numpy as np
 from tqdm import tqdm
 
-from imaging import mask_files, masks, polygons, run_lengths
-from inference import dicom_segmentation
+from imaging import mask_files, polygons, run_lengths
+from inference import dicom_segmentation, output_folder
 from utils.errors import UserError
 from utils.files import replacing
 from utils.threads import in_order
@@ -71,7 +71,7 @@ def _progress(out, name):
 
 
 def _masks(out, rows) -> Drawn:
-    return [(row["class"], masks.mask((out / row["mask"]).read_bytes(), None, None)[0]) for row in rows]
+    return [(row["class"], output_folder.read_mask(out / row["mask"])) for row in rows]
 
 
 def _one_file(out, image, work, ending):

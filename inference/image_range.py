@@ -37,6 +37,7 @@ ABOVE = {
 NO_MASK = "no lesion found"
 TOGETHER = "unlike the training images on the whole"
 UNCLEAR = "lesion less clear than in the validation images"  # by the expected Jaccards (inference/trust.py)
+OF_MASK = (NO_MASK, BELOW["area"], ABOVE["area"], UNCLEAR)  # what is said of the mask; the rest is of the image
 SEPARATOR = "; "
 DEVIATES = np.linspace(-2.4, 2.4, 17)  # of the quantiles that are kept, in standard deviations of a normal distribution
 

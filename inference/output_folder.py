@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from imaging import mask_files, mask_shape
+import numpy as np
+
+from imaging import mask_files, mask_shape, masks
 from inference.predictor import Predictor
 from utils import errors
 from utils.errors import UserError
@@ -212,3 +214,11 @@ def _text(rows):
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A predicted mask, uint8 {0, 1} (H, W). UserError names a file that is damaged."""
+    try:
+        return masks.mask(path.read_bytes(), None, None)[0]
+    except UserError as problem:
+        raise UserError(f"{path}: {problem}; {REMEDY}") from None

@@ -48,6 +48,25 @@ def load_predictor(
     return Predictor(run, threshold, tta, clean)
 
 
+def maps_function(network: Any, tta: bool, number_format: str) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A function from what a network takes to [probabilities] or, with test-time augmentation, [without, with it].
+
+    network: as load_network gives it; takes normalized images (B, h, w, channels), an export uint8 ones as they are.
+    number_format: of the products of a Keras network, as the setting `precision`. Probabilities: float32 (B, h, w,
+    classes) each.
+    """
+    source: Any = exported
+    more = []
+    if not isinstance(network, exported.Exported):
+        from inference import probabilities as source
+
+        more = [number_format]
+    if tta:
+        return source.bare_and_augmented(network, *more)
+    bare = source.probability_function(network, *more)
+    return lambda images: [bare(images)]
+
+
 class Predictor:
     """A trained run as a function of images: uint8 (H, W, 3) RGB of any size → masks and probabilities of that size.
 
@@ -102,25 +121,7 @@ class Predictor:
         wanted = self.settings.threshold if threshold is None else threshold
         self.thresholds = runs.thresholds(path, self.classes, wanted, self.settings.tta, self.settings.clean)
         self.trust = of_run(path, self.classes, self.settings.tta, self.settings.clean, self.thresholds)
-        self._compute = self._function()
-
-    def _function(self) -> Callable[[np.ndarray], list[np.ndarray]]:
-        """A function from images, uint8 (B, h, w, 3), to what `maps` returns."""
-        source: Any = exported
-        more = {}
-        if not isinstance(self.network, exported.Exported):
-            from inference import probabilities as source
-
-            more = {"number_format": self.settings.precision}
-        make = source.bare_and_augmented if self.settings.tta else source.probability_function
-        function = make(self.network, **more)
-        of_keras = source is not exported
-
-        def compute(images):
-            found = function(self.pixels(images) if of_keras else images)
-            return found if self.settings.tta else [found]
-
-        return compute
+        self._compute = maps_function(self.network, self.settings.tta, self.settings.precision)
 
     # === Step by step, for callers that work in batches ===
 
@@ -159,7 +160,8 @@ class Predictor:
 
     def maps(self, images: np.ndarray) -> list[np.ndarray]:
         """As `probabilities`, without test-time augmentation and, where the settings have it, with it: a list."""
-        return self._compute(images)
+        of_keras = not isinstance(self.network, exported.Exported)
+        return self._compute(self.pixels(images) if of_keras else images)
 
     def enlarge(self, probabilities: np.ndarray, size: tuple[int, int]) -> Prediction:
         """Probabilities (h, w, classes) → bool masks and float32 probabilities at another size, (H, W, classes).

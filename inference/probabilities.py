@@ -10,19 +10,19 @@ from inference import exported
 from models import graph
 
 
-def probability_function(network, tta=False, number_format="float32"):
+def probability_function(network, number_format="float32"):
     """A function from normalized images (B, H, W, channels) to probabilities (B, H, W, classes), float32 arrays.
 
-    tta: test-time augmentation, the mean over the image mirrored along either axis and, where it is square, over the
-    transposed ones too. number_format: of the products, as the setting `precision` of the run.
+    number_format: of the products, as the setting `precision` of the run.
     """
     network = _stopping(folded(network))
-    outputs = _augmented(network)[1] if tta else keras.ops.sigmoid(network.output)
-    return _computed(network, outputs, number_format)
+    return _computed(network, keras.ops.sigmoid(network.output), number_format)
 
 
 def bare_and_augmented(network, number_format="float32"):
-    """As `probability_function`, for two arrays by one pass: without and with test-time augmentation."""
+    """As `probability_function`, for two arrays by one pass: without and with test-time augmentation, the mean over the
+    image mirrored along either axis and, where it is square, over the transposed ones too.
+    """
     network = _stopping(folded(network))
     return _computed(network, _augmented(network), number_format)
 

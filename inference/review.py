@@ -2,8 +2,8 @@
 
     write(out, images, classes, 0.1)     # out/review.csv, out/review.jpg; returns the rows
 
-Ranked by predictions.csv of a folder: first the images that are flagged as unusual, whose masks nobody can
-estimate, then by the lowest of the Jaccards that are expected of an image's masks.
+Ranked by predictions.csv of a folder: first the images that are flagged as unusual, then by the lowest of the Jaccards
+that are expected of an image's masks.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from imaging import files, overlays
+from imaging import files, overlays, palette
 from inference import image_range, output_folder
 from inference.predictor import Predictor
 from utils import errors
@@ -37,8 +37,9 @@ def require(predictor: Predictor) -> None:
     """UserError where nothing is kept with a run by which its masks could be ranked."""
     if not predictor.trust.limits and not any(predictor.trust.models):
         raise UserError(
-            f"--review: run '{predictor.name}' has nothing to rank masks by yet:"
-            f" python evaluate.py --run {predictor.name} --split val finds it"
+            f"--review: run '{predictor.name}' has nothing to rank masks by:"
+            f" python evaluate.py --run {predictor.name} --split val finds it on 30 validation images or 100 training"
+            " images or more, for all but an ensemble of folds, in whose place one of its folds can be reviewed"
         )
 
 
@@ -99,9 +100,9 @@ def _tile(path, masks, lines):
     scale = min(TILE / image.shape[0], TILE / image.shape[1])
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    for mask in masks:
-        found = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_GRAYSCALE)  # (H, W)
-        image = overlays.outline(image, cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST))
+    for k, mask in enumerate(masks):
+        found = cv2.resize(output_folder.read_mask(mask), size[::-1], interpolation=cv2.INTER_NEAREST)
+        image = overlays.outline(image, found, palette.of_class(k) if len(masks) > 1 else palette.PREDICTION)
     top, left = (TILE - size[0]) // 2, (TILE - size[1]) // 2
     tile[top : top + size[0], left : left + size[1]] = image
     return overlays.caption(tile, lines, LETTERS)

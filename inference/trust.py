@@ -83,13 +83,16 @@ class Trust:
         return Assessment(jaccards, self.reasons(image, fractions, jaccards))
 
     def reasons(self, image: np.ndarray, fractions: list[float], jaccards: Sequence[float | None]) -> list[str]:
-        """Why an image is unusual, in words: those of image_range, and that none of its masks is expected to be good.
+        """Why an image is unusual, in words: those of image_range, and that its mask is not expected to be good.
 
-        image: as above. fractions: of it that each class's mask takes. jaccards: expected of each, where known.
+        image: as above. fractions: of it that each class's mask takes before clean-up. jaccards: those expected, where
+        known.
         """
         found = image_range.reasons(self.limits, image, fractions) if self.limits else []
-        low = [jaccard < model["least"] for jaccard, model in zip(jaccards, self.models, strict=True) if model]
-        return [*found, image_range.UNCLEAR] if low and all(low) else found
+        jaccard, model = jaccards[0], self.models[0]
+        if len(self.models) == 1 and jaccard is not None and model and jaccard < model["least"]:
+            found.append(image_range.UNCLEAR)  # several classes need not be in an image
+        return found
 
 
 def nothing(classes: Sequence[str]) -> Trust:

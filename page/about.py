@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from inference import image_range
 from inference.predictor import Predictor
 
 FILES = Path(__file__).parent / "files"
@@ -18,5 +19,6 @@ def about(predictor: Predictor) -> dict[str, Any]:
         "clean": bool(predictor.settings.clean),
         "tta": bool(predictor.settings.tta),
         "temperatures": [float(value) for value in predictor.trust.temperatures],
+        "reasons_of_mask": list(image_range.OF_MASK),
         "engine": "server",
     }

@@ -120,7 +120,11 @@ def test_the_home_folder_in_an_address(tmp_path, monkeypatch):
     for address, expanded in (
         ("~/x", "/home/me/x"),
         ("tfds:~/x/isic2018@64x96", "tfds:/home/me/x/isic2018@64x96"),
-        ("./x~", "./x~"),
+        ("./x~", "x~"),
+        ("dataset/", "dataset"),  # as a shell completes it: the same data, by the same name
+        ("folds:1/5:./dataset//", "folds:1/5:dataset"),
+        ("/", "/"),
+        ("./", "."),
     ):
         file.write_text(f"data: {address}\n")
         assert config.parse(["--config", str(file)])[0].data == expanded

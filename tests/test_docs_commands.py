@@ -163,9 +163,10 @@ def test_tables_have_the_columns_of_the_page_of_files(scratch):
         said = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in part.splitlines()))
         columns = (scratch / file).read_text().splitlines()[0].split(",")
         assert [column for column in said if column in columns] == columns, name
-        assert {*said} - {*columns} <= {"source", "predicted_jaccard", "unusual", "hausdorff95", "boundary_f1",
-                                        "average_surface_distance", "hausdorff95_per_mille",
-                                        "average_surface_distance_per_mille"}  # fmt: skip
+        maybe = {"source", "hausdorff95", "boundary_f1", "average_surface_distance", "hausdorff95_per_mille",
+                 "average_surface_distance_per_mille"}  # fmt: skip
+        maybe |= {"predicted_jaccard", "unusual"} if name == "per_image.csv" else set()  # few validation images
+        assert {*said} - {*columns} <= maybe
 
 
 def test_metrics_have_the_keys_of_the_page_of_files(scratch):

@@ -172,8 +172,6 @@ function show() {
   $("message").hidden = ready;
   $("message").classList.toggle("bad", current?.state === "bad");
   $("message").textContent = current?.state === "bad" ? current.error : "Working …";
-  $("unusual").hidden = !(ready && current.unusual.length);
-  $("unusual").textContent = ready ? `Check this mask: ${current.unusual.join("; ")}.` : "";
   classRows();
   $("clean").checked = Boolean(current?.clean);
   redraw();
@@ -334,12 +332,19 @@ function slider(k) {
 
 function measure(item, k, mask) {
   const found = masks.measure(mask, item.height, item.width, item.map, item.mapSize, k, about.temperatures[k]);
-  const corrected = item.actions.some((action) => action.k === k);
   const own = Object.keys(found);
   const further = Object.entries(item.further[k] ?? {}).filter(([name]) => !own.includes(name));
-  const moved = corrected || item.thresholds[k] !== about.thresholds[k] || item.clean !== about.clean;
-  return { ...found, ...(moved ? {} : Object.fromEntries(further)) }; // they are those of the mask as it was found
+  return { ...found, ...(moved(item, k) ? {} : Object.fromEntries(further)) }; // they are those of the mask as it was found
 }
+
+const corrected = (item, k) => item.actions.some((action) => action.k === k);
+
+/** Whether class k's mask is another than was found. */
+const moved = (item, k) => corrected(item, k) || item.thresholds[k] !== about.thresholds[k] || item.clean !== about.clean;
+
+/** Why an image is unusual; of its mask as it was found only while it is the one. */
+const unusual = (item) =>
+  item.unusual.filter((reason) => !about.reasons_of_mask.includes(reason) || !about.classes.some((_, k) => moved(item, k)));
 
 const perMillimeter = () => {
   const value = Number($("scale").value);
@@ -349,6 +354,9 @@ const perMillimeter = () => {
 function measured() {
   const table = $("measures");
   table.replaceChildren();
+  const reasons = current?.state === "ready" ? unusual(current) : [];
+  $("unusual").hidden = !reasons.length;
+  $("unusual").textContent = `Check this mask: ${reasons.join("; ")}.`;
   if (!current?.masks || drawing) return;
   const scale = perMillimeter();
   for (const [name, value] of Object.entries(measure(current, active, current.masks[active]))) {
@@ -473,9 +481,9 @@ function tableRows(data, item, header) {
       row.perimeter_mm = perimeter / scale;
     }
     row.threshold = item.thresholds[k];
-    row.corrected = item.actions.some((action) => action.k === k) ? "yes" : "no";
+    row.corrected = corrected(item, k) ? "yes" : "no";
     row.mask = maskName(item, k);
-    row.unusual = item.unusual.join("; ");
+    row.unusual = unusual(item).join("; ");
     return row;
   });
   rows.forEach((row) => Object.keys(row).forEach((name) => header.add(name)));

@@ -106,8 +106,8 @@ function border(height, width) {
  * jaccards: expected of each, undefined where it is not known. */
 export function reasons({ limits, models, words }, pixels, height, width, fractions, jaccards) {
   const found = limits.ranges ? outside(limits, words, pixels, height, width, fractions) : [];
-  const low = models.flatMap((model, k) => (model ? [jaccards[k] < model.least] : []));
-  return low.length && low.every(Boolean) ? [...found, words.unclear] : found;
+  const unclear = models.length === 1 && models[0] && jaccards[0] < models[0].least;
+  return unclear ? [...found, words.unclear] : found;
 }
 
 /** Why an image is unlike the training images. */

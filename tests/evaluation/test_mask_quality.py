@@ -68,6 +68,17 @@ def test_a_feature_that_hardly_ever_varied_decides_nothing():
     assert quality.estimate(model, usual) == pytest.approx(float(found), abs=0.1)
 
 
+def test_of_a_class_that_is_hardly_ever_found_the_mean_is_expected():
+    random = np.random.default_rng(4)
+    features = np.tile(quality.features([np.full((8, 8), 0.05, np.float32)], 0.5), (100, 1))
+    jaccards = (random.random(100) < 0.8).astype(float)  # 1 where it is not there
+    assert mask_quality.is_enough(jaccards)
+    model = mask_quality.fit(features, jaccards)
+    assert model["names"] == [] and quality.estimate(model, features) == pytest.approx(np.full(100, jaccards.mean()))
+    features[:6, : len(quality.NAMES)] = random.random((6, len(quality.NAMES)))  # too few for some of the folds
+    assert np.isfinite(mask_quality.out_of_fold(features, jaccards)).all()
+
+
 def test_out_of_fold_no_image_is_foreseen_by_a_model_that_saw_it():
     features, jaccards = example()
     found = mask_quality.out_of_fold(features, jaccards)
@@ -100,3 +111,15 @@ def test_risks_by_hand():
     assert mask_quality.risks(np.array([2, 3, 1]), jaccards) == pytest.approx([0, 0.25, 0.5])
     assert mask_quality.risk_area(np.array([2, 3, 1]), jaccards) == pytest.approx(0.25)
     assert mask_quality.risk_area(np.array([1, 2, 3]), jaccards) == pytest.approx((1 + 0.5 + 0.5) / 3)
+
+
+def test_risks_of_equal_values_depend_on_no_order():
+    random = np.random.default_rng(0)
+    values = np.round(random.random((5, 100)), 1)
+    values[0] = 0  # all are equal: any order
+    jaccards = random.random((5, 100))
+    order = random.permutation(100)
+    found = mask_quality.risks(values, jaccards)
+    assert mask_quality.risks(values[:, order], jaccards[:, order]) == pytest.approx(found)
+    assert found[0] == pytest.approx(np.full(100, 1 - jaccards[0].mean()))
+    assert mask_quality.risks(values[3], jaccards[3]) == pytest.approx(found[3])

@@ -38,7 +38,7 @@ def test_few_images_have_no_limits_and_several_classes_no_area():
     assert training_images.limits(split(101, classes=2), config.Settings())["areas"] == []
 
 
-def test_two_of_a_hundred_training_images_at_most_are_left_out():
+def test_one_of_a_hundred_training_images_at_most_is_left_out():
     values = np.random.default_rng(0).standard_t(4, (2000, image_statistics.COUNT))
     found = training_images.of_statistics(values)
     low, high = np.array(list(found["ranges"].values())).T

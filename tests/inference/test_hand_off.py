@@ -15,6 +15,7 @@ from datasets.preparation.archives import open_folder
 from imaging import masks
 from inference import hand_off
 from inference.output_folder import COLUMNS
+from utils.errors import UserError
 
 SIZE = (48, 64)
 CLASSES = ["lesion", "hair"]
@@ -115,3 +116,11 @@ def test_the_option_of_predict(predictions, monkeypatch, capsys):
     monkeypatch.setattr(predict, "predict", lambda *_: {})
     predict.main(["photos", "--out", "out", "--format", "coco", "--format", "labelme"])
     assert "for labeling tools: out/coco.json, out/*.json\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["coco", "labelme"])
+def test_a_damaged_mask_is_named(predictions, kind):
+    path = predictions / "a_hair.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"a_hair\.png: .*choose another --out, or delete the folder"):
+        hand_off.write(predictions, [kind], "run")

@@ -13,7 +13,7 @@ def test_test_time_augmentation_is_the_mean_over_all_copies():
         convolution = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer="random_normal")
         network = keras.Model(inputs, convolution(inputs))
         image = np.random.default_rng(0).random((1, *size, 3), np.float32)
-        averaged = probabilities.probability_function(network, tta=True)
+        averaged = probabilities.bare_and_augmented(network)
         plain = probabilities.probability_function(network)
         copies = [image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]]
         back = [lambda y: y, lambda y: y[:, ::-1], lambda y: y[:, :, ::-1], lambda y: y[:, ::-1, ::-1]]
@@ -21,8 +21,9 @@ def test_test_time_augmentation_is_the_mean_over_all_copies():
             copies += [x.swapaxes(1, 2) for x in copies]
             back += [lambda y, b=b: b(y.swapaxes(1, 2)) for b in back]
         expected = np.mean([b(plain(x)) for x, b in zip(copies, back, strict=True)], axis=0)
-        np.testing.assert_allclose(averaged(image), expected, atol=1e-5)
-        np.testing.assert_allclose(averaged(image[:, ::-1]), expected[:, ::-1], atol=1e-5)
+        np.testing.assert_allclose(averaged(image)[1], expected, atol=1e-5)
+        np.testing.assert_allclose(averaged(image[:, ::-1])[1], expected[:, ::-1], atol=1e-5)
+        np.testing.assert_allclose(averaged(image)[0], plain(image), atol=1e-5)
         assert np.abs(plain(image[:, ::-1]) - plain(image)[:, ::-1]).max() > 1e-3
 
 

@@ -53,8 +53,8 @@ def test_the_probability_is_the_mean(members, images, tmp_path):
     network.save(tmp_path / "both.keras")
     loaded = model.load(tmp_path / "both.keras")
     np.testing.assert_array_equal(loaded(images, training=False), network(images, training=False))
-    each = [probabilities.probability_function(member, tta=True)(images) for member in members]
-    found = probabilities.probability_function(loaded, tta=True)(images)
+    each = [probabilities.bare_and_augmented(member)(images)[1] for member in members]
+    found = probabilities.bare_and_augmented(loaded)(images)[1]
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
     norms = {norm.name for norm in probabilities.foldable(loaded).values()}
     assert {name.split("_")[0] for name in norms} == {"member1", "member2"}  # as of a network that is alone

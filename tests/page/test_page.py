@@ -147,6 +147,7 @@ def test_masks_and_measures_are_those_of_predict(page, predictor, tmp_path):
 
 def test_how_far_to_trust_the_mask_is_said(browser, predictor, tmp_path):
     trusted = trusting(predictor)
+    trusted.trust.models[0]["least"] = 0.99  # so that the mask is one to be looked at
     path = photograph(tmp_path / "spot.png")
     expected = trusted.assess(path)
     with serving(trusted) as address, loaded(browser, address) as page:
@@ -161,6 +162,9 @@ def test_how_far_to_trust_the_mask_is_said(browser, predictor, tmp_path):
         page.locator("[data-threshold]").fill("0.9")  # another mask, of which nobody has estimated anything
         row = next(csv.DictReader(io.StringIO(saved(page, "csv").decode())))
         assert row.get("predicted_jaccard", "") == ""
+        of_image = [reason for reason in expected.reasons if reason not in image_range.OF_MASK]
+        assert 0 < len(of_image) < len(expected.reasons) and row["unusual"] == "; ".join(of_image)
+        assert page.locator("#unusual").inner_text() == f"Check this mask: {'; '.join(of_image)}."
 
 
 def test_the_threshold_and_the_clean_up_move_the_mask_at_once(page, predictor, tmp_path):
