@@ -23,7 +23,6 @@ with lazily():  # pandas
     from evaluation import summary
 
 TRAITS = {"skin_tone": "skin tone, dark to light", "contrast": "contrast of lesion and skin", "area": "lesion size"}
-SKIN = ("isic2016", "isic2017", "isic2018", "ham10000", "ph2")
 
 
 def write(folder: str | Path) -> Path:
@@ -294,7 +293,7 @@ def limits(facts, data):
         "Other devices, light, magnification, body sites or patients than in the data may give worse masks without"
         " any sign of it: score it on your own images first (`python evaluate.py --data …`).",
     ]
-    if any(one.name in SKIN for one in data["declarations"]):
+    if any(one.skin and one.citation for one in data["declarations"]):  # published images of skin
         lines.append(
             "Public dermoscopic images show mostly light skin; hair, rulers, gel, ink and lesions that leave the"
             " picture are known to mislead such networks. Clinical photographs are another kind of image."

@@ -70,7 +70,7 @@ def assess(
     if any(found.trust.models):
         classes = _quality(found, scored, images.classes, jaccards)
         found.result["quality"] = {"out_of_fold": kept is None, "classes": classes}
-    if found.trust.limits or any(found.trust.models):
+    if found.trust.limits or (len(images.classes) == 1 and found.trust.models[0]):
         _add_unusual(found, scored, images, settings, jaccards)
     if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
         areas = summary.true_areas(scored.counts[options.variant])

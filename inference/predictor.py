@@ -201,7 +201,8 @@ class Predictor:
 
     def assess(self, image: Image) -> Assessment:
         """What can be said of the masks of an image: `jaccards`, the one that is expected of each class's mask, None
-        where it is not known; `reasons` why the image is unusual, in words. image: as above.
+        where it is not known; `reasons` why the image is unusual, in words. image: as above; for its masks too without
+        computing twice: `read` or `fit`, `maps`, then `enlarge` and `assess_maps`.
         """
         fitted, _ = self._fitted(image)
         return self.assess_maps(fitted, [each[0] for each in self.maps(fitted[None])])
