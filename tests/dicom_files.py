@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 RGB = np.ascontiguousarray(picture(1)[..., ::-1])  # (48, 64, 3)
-PATIENT = "Mustermann^Erika"
+PATIENT, PATIENT_ID = "Mustermann^Erika", "ID4711-0815"  # too long to occur by chance, in a time stamp say
 DERMOSCOPIC = UID("1.2.840.10008.5.1.4.1.1.77.1.7")  # Dermoscopic Photography Image Storage
 
 
@@ -23,7 +23,7 @@ def photograph(pixels=RGB, syntax=ExplicitVRLittleEndian, kind="RGB", frame=None
     made = FileDataset(None, {}, file_meta=meta, preamble=bytes(128), **order)
     made.SOPClassUID, made.SOPInstanceUID = DERMOSCOPIC, meta.MediaStorageSOPInstanceUID
     made.StudyInstanceUID, made.SeriesInstanceUID = (generate_uid(entropy_srcs=[part]) for part in ("study", "series"))
-    made.PatientName, made.PatientID, made.PatientBirthDate = PATIENT, "4711", "19560401"
+    made.PatientName, made.PatientID, made.PatientBirthDate = PATIENT, PATIENT_ID, "19560401"
     made.Modality, made.SeriesNumber, made.InstanceNumber = "XC", 1, 1
     made.Rows, made.Columns = pixels.shape[:2]
     made.SamplesPerPixel = 3 if pixels.ndim == 3 else 1

@@ -7,7 +7,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import PATIENT, RGB, encoded, photograph
+from dicom_files import PATIENT, PATIENT_ID, RGB, encoded, photograph
 from miniature import picture, save
 from tiny_run import save_run
 
@@ -32,7 +32,11 @@ def test_round_trip():
     read = highdicom.seg.segread("out/a.dcm")
     assert read.SOPClassUID.name == "Segmentation Storage" and read.SegmentationType == "BINARY"
     assert [read.get_segment_description(n).segment_label for n in (1, 2)] == ["pigment_network", "streaks"]
-    assert (read.PatientID, str(read.PatientName), read.StudyInstanceUID) == ("4711", PATIENT, source.StudyInstanceUID)
+    assert (read.PatientID, str(read.PatientName), read.StudyInstanceUID) == (
+        PATIENT_ID,
+        PATIENT,
+        source.StudyInstanceUID,
+    )
     assert [each[2] for each in read.get_source_image_uids()] == [source.SOPInstanceUID]
     pixels = read.get_pixels_by_source_instance([source.SOPInstanceUID])  # (1, H, W, classes)
     assert np.array_equal(pixels[0, ..., 0], MASK) and not pixels[0, ..., 1].any()
@@ -85,8 +89,9 @@ def test_predict_from_dicom_to_dicom(capsys):
     assert mask.any() and np.array_equal(read.pixel_array.reshape(mask.shape), mask)
     files = [path for path in Path("out").rglob("*") if path.is_file() and path.suffix != ".dcm"]
     out, err = capsys.readouterr()
+    personal = (b"Mustermann", PATIENT_ID.encode(), b"19560401", b"1956-04-01")
     texts = [path.read_bytes() for path in files] + [(out + err).encode()]
-    assert len(files) >= 12 and not any(part in text for text in texts for part in (b"Mustermann", b"4711", b"1956"))
+    assert len(files) >= 12 and not any(part in text for text in texts for part in personal)
     assert "out/*_segmentation.dcm" in out
     predict.main(["photos", "--run", "tiny", "--out", "out"])  # its own files are no photographs
     assert "2 of 2 images" in capsys.readouterr().out
