@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import os
 import re
 import textwrap
 from dataclasses import dataclass
@@ -219,14 +220,11 @@ NAMES = [field.name for field in FIELDS]
 
 
 def _expanded(address):
-    """An address of data, a folder, tfds:FOLDER/… or folds:…, as it is noted: without a leading ./ or a / at the end,
-    with the home folder in place of a leading ~.
+    """An address of data, a folder, tfds:FOLDER/… or folds:…, as it is noted: the home folder in place of a leading ~,
+    and without what changes nothing, such as ./ before it and / after it.
     """
-    address = re.sub(r"^((?:folds:[\d/]+:)?(?:tfds:)?)(?:\./+)+(?=.)", r"\1", address)
-    address = re.sub(r"(?<=[^/:])/+$", "", address)
-    return re.sub(
-        r"^((?:folds:[\d/]+:)?(?:tfds:)?)~(?=/|$)", lambda found: (found[1] or "") + str(Path.home()), address
-    )
+    kind, folder = re.fullmatch(r"((?:folds:[^:]+:)?(?:tfds:)?)(.*)", address, re.DOTALL).groups()
+    return kind + Path(os.path.expanduser(folder)).as_posix() if folder else address
 
 
 @dataclass

@@ -163,7 +163,7 @@ def check_unseen(folders, data, split):
     """UserError where train and val are divided otherwise than for a run, which has learned from some of the images."""
     for folder in folders:
         own = runs.settings(folder).data
-        if split in folds.PARTS and Path(own) != Path(data) and Path(folds.plain(own)) == Path(folds.plain(data)):
+        if split in folds.PARTS and own != data and folds.plain(own) == folds.plain(data):
             raise UserError(
                 f"run '{runs.name_of(folder)}' was trained on {own}: images of {data}, {split}, are among those that it"
                 " has learned from; leave out --data, and score its fold, the ensemble of all folds, or --split test"

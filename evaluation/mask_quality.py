@@ -75,9 +75,9 @@ def out_of_fold(features: np.ndarray, jaccards: np.ndarray) -> np.ndarray:
 def measure(estimates: np.ndarray, jaccards: np.ndarray, features: np.ndarray) -> dict:
     """How well estimates, and what needs no model, rank images by their Jaccard; NaN where undefined.
 
-    Returns {"images", "low": images, "mean_error": mean of |estimate - Jaccard|, "risk": of all images,
-    "least_risk_area": of the true order, "rankings": {name of RANKINGS: {"spearman", "auc", "risk_area", "intervals":
-    {score: [low, high]}}}}. low, auc: of a Jaccard below that of the challenge.
+    Returns {"images", "low": those with a Jaccard below metrics.CUT, "mean_error": mean of |estimate - Jaccard|,
+    "risk": of all images, "least_risk_area": of the true order, "rankings": {name of RANKINGS: {"spearman", "auc",
+    "risk_area", "intervals": {score: [low, high]}}}}. auc: of a Jaccard below metrics.CUT.
     """
     columns = [estimates, *(features[:, len(quality.NAMES) + k] for k in range(len(quality.BASELINES)))]
     rankings = {name: _ranked(values, jaccards) for name, values in zip(RANKINGS, columns, strict=True)}

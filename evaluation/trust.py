@@ -70,7 +70,7 @@ def assess(
     if any(found.trust.models):
         classes = _quality(found, scored, images.classes, jaccards)
         found.result["quality"] = {"out_of_fold": kept is None, "classes": classes}
-    if found.trust.limits or (len(images.classes) == 1 and found.trust.models[0]):
+    if found.trust.limits or any(model and "least" in model for model in found.trust.models):
         _add_unusual(found, scored, images, settings, jaccards)
     if len(images.classes) == 1 and images.masks is not None and _shows_skin(settings.data):
         areas = summary.true_areas(scored.counts[options.variant])
@@ -88,8 +88,9 @@ def _fitted(scored, settings, options, jaccards):
             continue
         estimates[:, k] = mask_quality.out_of_fold(scored.features[:, k], jaccards[:, k])
         of_masks = {"threshold": threshold, "clean": options.clean}
-        least = float(np.quantile(estimates[:, k], training_images.OUTSIDE))
-        models.append(mask_quality.fit(scored.features[:, k], jaccards[:, k]) | of_masks | {"least": least})
+        if len(options.thresholds) == 1:  # several classes need not be in an image
+            of_masks["least"] = float(np.quantile(estimates[:, k], training_images.OUTSIDE))
+        models.append(mask_quality.fit(scored.features[:, k], jaccards[:, k]) | of_masks)
     each = [histogram.temperature() for histogram in scored.histograms[: len(models)]]
     temperatures = [1.0 if math.isnan(temperature) else temperature for temperature in each]
     return Trusted(Trust(temperatures, models, _limits(settings)), estimates)

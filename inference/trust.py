@@ -7,8 +7,8 @@
 evaluate.py --split val finds all of it on the run's validation and training images and notes it under `trust` in
 run.json, inside the saved network and in exports: {"bare" or "tta": {"temperatures": {class: number}, "quality":
 {class: model}}, "images": limits}. What was not found yet is left out: probabilities then are those of the network,
-estimates None, reasons none. A model says of which masks it is, by "threshold" and "clean", and by "least" below which
-estimate nearly no validation image was.
+estimates None, reasons none. A model says of which masks it is, by "threshold" and "clean", and, of an only class, by
+"least", below which estimate nearly no validation image was.
 """
 
 import dataclasses
@@ -89,10 +89,8 @@ class Trust:
         known.
         """
         found = image_range.reasons(self.limits, image, fractions) if self.limits else []
-        jaccard, model = jaccards[0], self.models[0]
-        if len(self.models) == 1 and jaccard is not None and model and jaccard < model["least"]:
-            found.append(image_range.UNCLEAR)  # several classes need not be in an image
-        return found
+        known = [(jaccard, model) for jaccard, model in zip(jaccards, self.models, strict=True) if model]
+        return found + [image_range.UNCLEAR for jaccard, model in known if jaccard < model.get("least", 0)]
 
 
 def nothing(classes: Sequence[str]) -> Trust:

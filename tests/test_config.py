@@ -121,6 +121,7 @@ def test_the_home_folder_in_an_address(tmp_path, monkeypatch):
         ("~/x", "/home/me/x"),
         ("tfds:~/x/isic2018@64x96", "tfds:/home/me/x/isic2018@64x96"),
         ("./x~", "x~"),
+        ("folds:0.1@3:~/x/", "folds:0.1@3:/home/me/x"),
         ("dataset/", "dataset"),  # as a shell completes it: the same data, by the same name
         ("folds:1/5:./dataset//", "folds:1/5:dataset"),
         ("/", "/"),

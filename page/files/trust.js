@@ -106,7 +106,7 @@ function border(height, width) {
  * jaccards: expected of each, undefined where it is not known. */
 export function reasons({ limits, models, words }, pixels, height, width, fractions, jaccards) {
   const found = limits.ranges ? outside(limits, words, pixels, height, width, fractions) : [];
-  const unclear = models.length === 1 && models[0] && jaccards[0] < models[0].least;
+  const unclear = models.some((model, k) => jaccards[k] < model?.least);
   return unclear ? [...found, words.unclear] : found;
 }
 

@@ -117,8 +117,8 @@ def test_an_image_is_unclear_where_its_one_mask_is_not_expected_to_be_good():
     found = trust.Trust([1.0], [{"least": 0.5}], {})
     assert found.reasons(image, [0.1], [0.49]) == ["lesion less clear than in the validation images"]
     assert found.reasons(image, [0.1], [0.5]) == []
-    several = trust.Trust([1.0] * 2, [{"least": 0.5}, {"least": 0.2}], {})
-    assert several.reasons(image, [0.1] * 2, [0.1, 0.1]) == []
+    several = trust.Trust([1.0] * 2, [{"names": []}, None], {})  # need not be in an image
+    assert several.reasons(image, [0.1] * 2, [0.1, None]) == []
     assert trust.Trust([1.0], [None], {}).reasons(image, [0.1], [None]) == []
 
 
@@ -153,6 +153,21 @@ def test_on_other_images_what_is_kept_is_applied(capsys):
         and "On the 12 images of `test_network` above." in card
         and "expected calibration error" in card
     )
+
+
+def test_unclear_lesions_are_flagged_in_evaluations_and_predictions():
+    shutil.copytree("checkpoint_best/discs", "checkpoint_best/unclear")
+    score("unclear", "test", at="network")
+    estimates = [float(row["predicted_jaccard"]) for row in rows_of("output/unclear/test_network/per_image.csv")]
+    least = max(estimates) - 1e-4
+    facts = runs.facts("checkpoint_best/unclear")
+    facts["trust"]["tta"]["quality"]["lesion"]["least"] = least
+    runs.note("checkpoint_best/unclear", trust=facts["trust"])
+    found = score("unclear", "test", at="network")["unusual"]["reasons"][image_range.UNCLEAR]
+    assert found == sum(estimate < least for estimate in estimates) > 0
+    flagged = [image_range.UNCLEAR in row["unusual"] for row in rows_of("output/unclear/test_network/per_image.csv")]
+    predictor = load_predictor("unclear")
+    assert flagged == [image_range.UNCLEAR in predictor.assess(x).reasons for x in np.load("data/data_test.npy")]
 
 
 def test_the_bare_network_has_its_own_and_none_before():
@@ -352,5 +367,6 @@ def test_two_classes_have_a_temperature_each_and_no_groups(tmp_path, monkeypatch
     evaluate.main(["--run", "two", "--at", "network", "--no_tta"])
     kept = runs.facts(run)["trust"]
     assert set(kept["bare"]["temperatures"]) == {"a", "b"} and "images" not in kept  # no training images are there
+    assert not any("least" in model for model in kept["bare"]["quality"].values())
     result = json.loads(Path("output/two/val_network/metrics.json").read_text())
     assert set(result["calibration"]["classes"]) == {"a", "b"} and "subgroups" not in result

@@ -32,11 +32,8 @@ def test_round_trip():
     read = highdicom.seg.segread("out/a.dcm")
     assert read.SOPClassUID.name == "Segmentation Storage" and read.SegmentationType == "BINARY"
     assert [read.get_segment_description(n).segment_label for n in (1, 2)] == ["pigment_network", "streaks"]
-    assert (read.PatientID, str(read.PatientName), read.StudyInstanceUID) == (
-        PATIENT_ID,
-        PATIENT,
-        source.StudyInstanceUID,
-    )
+    assert (read.PatientID, str(read.PatientName)) == (PATIENT_ID, PATIENT)
+    assert read.StudyInstanceUID == source.StudyInstanceUID
     assert [each[2] for each in read.get_source_image_uids()] == [source.SOPInstanceUID]
     pixels = read.get_pixels_by_source_instance([source.SOPInstanceUID])  # (1, H, W, classes)
     assert np.array_equal(pixels[0, ..., 0], MASK) and not pixels[0, ..., 1].any()
