@@ -140,5 +140,5 @@ def _trend_text(trait):
     low, high = trait["interval"]
     text = f"Trend {trait['correlation']:+.2f} (95 %: {low:+.2f} to {high:+.2f}), p = {trait['p']:.2g}."
     if trait["undefined"]:
-        text += f" {trait['undefined']} images are left out: too little of skin or lesion is seen."
+        text += f" Images left out, of which too little of skin or lesion is seen: {trait['undefined']}."
     return text
