@@ -5,7 +5,7 @@ OLDEST := .venv-oldest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo page lint test test-oldest campaign bench docs clean
+.PHONY: help setup demo page lint test test-slow test-oldest campaign bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -39,8 +39,11 @@ lint: setup      ## ruff, codespell and mypy
 	$(BIN)/codespell
 	$(BIN)/python -m mypy
 
-test: lint       ## ruff, codespell and mypy, then every test, 10 minutes on two cores
-	$(BIN)/python $(PYTEST)
+test: lint       ## ruff, codespell and mypy, then the tests, 6 minutes on two cores
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+test-slow: setup ## the tests of many seconds, 5 minutes more
+	$(BIN)/python $(PYTEST) -m slow
 
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
 	$(OLDEST)/python $(PYTEST) -m "not slow"

@@ -42,6 +42,7 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_two_steps(file, eagerly):
     name = yaml.safe_load(file.read_text())["model"]

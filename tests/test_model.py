@@ -125,9 +125,9 @@ def test_a_fresh_process_knows_every_class_of_a_saved_network(built):
 
 @pytest.mark.parametrize("name", model.names())
 def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name, network):
-    x = images(network)
+    x = images(network, 8)  # of two, the batch norms of the deepest maps amplify rounding to more than the step gains
     random = np.random.default_rng(2)
-    masks = [(random.uniform(size=(2, *y.shape[1:])) < 0.3).astype("float32") for y in network.outputs]
+    masks = [(random.uniform(size=(8, *y.shape[1:])) < 0.3).astype("float32") for y in network.outputs]
     masks = keras.tree.pack_sequence_as(network.output, masks)
     loss = BCE()
     with tf.GradientTape() as tape:
@@ -142,10 +142,11 @@ def test_every_weight_gets_a_gradient_and_a_step_of_fit_lowers_the_loss(name, ne
     network.compile(keras.optimizers.SGD(1e-4), loss, run_eagerly=True)  # tests/compute/test_precision.py traces steps
     if isinstance(network, AdSTNet):
         masks = network.labels(tf.constant(masks["logits"]))
-    losses = network.fit(x, masks, epochs=2, batch_size=2, shuffle=False, verbose=0).history["loss"]
+    losses = network.fit(x, masks, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", model.names())
 def test_mixed_precision_is_finite_with_float32_logits(name, policy):

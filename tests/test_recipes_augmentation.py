@@ -9,6 +9,7 @@ import yaml
 from discs import write_discs
 from project_copy import copy_project, put_before
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 FILE = "imaging/augmentations.py"
 BEFORE = "# === Covering and mixing ===\n"  # where in the file's order it is put

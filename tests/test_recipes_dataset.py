@@ -11,6 +11,7 @@ from miniature import picture, save, square
 
 from datasets.arrays import open_split, read_meta
 
+pytestmark = pytest.mark.slow
 HOME = Path(__file__).parents[1]
 PACKAGES = ("datasets", "imaging", "utils")
 

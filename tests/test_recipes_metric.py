@@ -16,6 +16,7 @@ import metrics
 from datasets.arrays import Writer
 from evaluation import report, report_formats, summary
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 METRIC = """
 import metrics

@@ -8,6 +8,7 @@ import yaml
 from discs import write_discs
 from project_copy import copy_project, put_before, run_code
 
+pytestmark = pytest.mark.slow
 NETWORK = '''\
 """Two convolutions: the smallest network that there is."""
 

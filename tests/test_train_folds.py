@@ -13,6 +13,7 @@ import runs
 import train
 from training import checkpoints
 
+pytestmark = pytest.mark.slow
 TINY = {
     **{"model": "unet", "options": {"width": 2, "depth": 1}, "loss": "bce", "normalize": "unit", "run": "f"},
     **{"epochs": 2, "batch_size": 8, "learning_rate": 1e-2, "precision": "float32", "data": "discs"},

@@ -61,6 +61,7 @@ def check_same(one, two):
             assert a[name] == pytest.approx(b[name], abs=1e-5), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"clip": 0.5}, {"loss": "lovasz", "accumulate": 2, "ema": 0.9}])
 def test_two_devices_are_one(odd, changes):
     """Five steps, the last of one image: one device has none. Batch norm synchronised."""

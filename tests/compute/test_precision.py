@@ -141,6 +141,7 @@ def changed(concrete, stop):
     return {by_name[op.inputs[0].name] for op in seen if op.type.startswith("Assign")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", model.names())
 def test_bfloat16_ends_before_loss_metrics_and_updates(name):
     """What the rewriting may make bfloat16 begins at a product and ends, at the latest, at the operation it leaves."""

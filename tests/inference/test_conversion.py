@@ -40,11 +40,11 @@ def check(network, kind, form, folder):
     return path
 
 
-SLOW = {"as_net"}  # whose VGG16 has no smaller form: 25 s
+QUICK = {"unet16", "unext"}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in NETWORKS]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NETWORKS]
 )
 def test_every_network_in_onnx(name, tmp_path):
     network = deployed(small(name))

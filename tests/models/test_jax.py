@@ -22,6 +22,7 @@ import loss
 import models
 from models import attention, layers, texture_unet, unext
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4  # of the largest value
 MAP = (2, 8, 12, 16)

@@ -26,6 +26,7 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_is_refused(discs, monkeypatch, capsys):
     def refused(*more, run="died", data=discs):
         with pytest.raises(SystemExit) as error:

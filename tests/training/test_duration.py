@@ -48,6 +48,7 @@ def test_speed_is_measured_over_more_steps_than_the_run_may_have(tiny):
     assert duration._validation(loop, splits["val"], loop.settings) > 0
 
 
+@pytest.mark.slow
 def test_the_run_is_as_if_its_epochs_had_been_typed_and_resume_keeps_them(discs, monkeypatch):
     given = ["--plateau", "0", "--schedule", "cosine"]
     monkeypatch.setattr(duration, "STEPS", 2)

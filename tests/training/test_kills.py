@@ -24,6 +24,7 @@ from models.jaal_net import JAALNet, da_net
 from models.layers import conv_norm_relu, logits
 from training import checkpoints, steps
 
+pytestmark = pytest.mark.slow
 FOLDERS = ("checkpoint", "checkpoint_best", "output")
 
 

@@ -213,6 +213,7 @@ def test_an_alarm_is_on_while_the_mean_is_below_its_bound():
 # === Both ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_two_devices_step_as_one(name):
     """Five steps of train.py's loop, some batches uneven, one too small for two: the weights and logs of one device."""
@@ -235,6 +236,7 @@ def test_two_devices_step_as_one(name):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_every_precision_trains_and_is_saved_with_its_optimizers(name, policy, tmp_path):
@@ -269,6 +271,7 @@ def test_overlap_losses_on_the_backbones_map():
     assert logs["backbone_loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_evaluated(discs, tmp_path, monkeypatch):
     """The backbone and the head of AdSTNet, and JAAL-Net's generator."""
     networks = {
