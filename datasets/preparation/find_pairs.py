@@ -172,7 +172,8 @@ def find_pairs(
             masks, more = annotators.renamed(masks, tables)
             notes += more
         if images is None and masks is None:
-            notes.append(f"no {split} split: {' and '.join(part.images)} not found")
+            missing = [name for name in part.images if name != split]
+            notes.append(f"no {split} split" + (f": {' and '.join(missing)} not found" if missing else ""))
         elif images is None:
             there = part.mask_places[0]
             missing = " and ".join(part.image_places)
@@ -285,8 +286,19 @@ def _match(images, masks, declaration, where):
             pairs.append(Pair(image.stem, image, tuple(files), len(declaration.index_classes), declaration.labels))
     for (stem, _), files in masks_of.items():
         if stem not in stems:
-            problems.append(f"{files[0].label}: mask without image, no image {stem}; add it or remove the mask")
+            remedy = _remedy(stem, stems)
+            problems.append(f"{files[0].label}: mask without image, no image {stem}; {remedy}")
     return pairs, problems + duplicates
+
+
+def _remedy(stem, stems):
+    """What to do about a mask whose stem no image has: perhaps it is IMAGE_class of an image."""
+    parts = stem.split("_")
+    for count in range(len(parts) - 1, 0, -1):
+        if "_".join(parts[:count]) in stems:
+            name = "_".join(parts[count:])
+            return f"add it, remove the mask or, if {name} is a class, name all classes with --classes"
+    return "add it or remove the mask"
 
 
 def _of_annotators(image, files, declaration):

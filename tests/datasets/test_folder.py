@@ -45,6 +45,8 @@ def test_what_does_not_pair_is_listed_in_one_go(tmp_path):
     assert [line.partition(":")[0].rpartition("/")[2] for line in lines] == [
         "photo 1.jpg", "photo 2_mask.png", "photo 0.jpg", "photo 0_outline.png",
     ]  # fmt: skip
+    assert lines[1].endswith("mask without image, no image photo 2; add it or remove the mask")
+    assert lines[3].endswith("add it, remove the mask or, if outline is a class, name all classes with --classes")
     prepare(tmp_path, "--on_error", "skip")
     meta = read_meta(tmp_path / "out")
     assert meta["counts"] == {"train": 4, "test": 1}
