@@ -48,7 +48,7 @@ test-slow: setup ## the tests of many seconds, 5 minutes more
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
 	$(OLDEST)/python $(PYTEST) -m "not slow"
 
-campaign: setup  ## damaged files, kills, full disks and the like at every command, 20 minutes on two idle cores
+campaign: setup  ## damaged files, kills, full disks and the like at every command; takes long
 	$(BIN)/python tests/campaign.py
 
 bench: setup     ## measure the speed of every part, one after the other

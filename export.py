@@ -74,7 +74,7 @@ CALIBRATION = 300  # training images, at most
 ROUNDS = 30  # of timing
 BATCH = 8
 LICENCE = "MIT"  # of the program; that of the training data stands beside it
-VERSION = "0.9.0"  # of the program, as in pyproject.toml
+VERSION = "0.10.0"  # of the program, as in pyproject.toml
 NOTICE = "For research and teaching. Not a medical device."
 
 Compute = Callable[[dict[str, np.ndarray]], np.ndarray]  # {name of an input: array} → probabilities

@@ -1,6 +1,6 @@
 """Damage, kills and hard circumstances at every command: what it finds is a fault to be mended.
 
-    python tests/campaign.py                           # make campaign: all three, 20 minutes on two idle cores
+    python tests/campaign.py                           # make campaign: all three, which takes long
     python tests/campaign.py mutations --count 500     # damaged files of every kind; 10,000 by default
     python tests/campaign.py kills --count 20          # SIGKILL, and the same command again; 100 by default
     python tests/campaign.py circumstances             # full disk, read-only folder, no locale, two at once, …
