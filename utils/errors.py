@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 import sys
 import threading
@@ -49,15 +50,21 @@ def in_one_line(interrupted="interrupted"):
     """Show a UserError, and what the operating system refuses (OSError), in one line and exit with status 1.
 
     For scripts, around their work or as the decorator of `main`. Ctrl-C and a closed terminal (SIGHUP) show
-    `interrupted`, and the status is 130 or 129, as shells have it. What a terminal's encoding lacks is written as its
-    code, such as \\u2013.
+    `interrupted`, and the status is 130 or 129, as shells have it; 141 without a word where what reads the output has
+    ended, such as head. What a terminal's encoding lacks is written as its code, such as \\u2013.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with _hangup_raises():
-            yield
+            try:
+                yield
+            finally:
+                print(end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        sys.exit(141)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:

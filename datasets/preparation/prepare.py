@@ -241,7 +241,10 @@ def _describe_split(split, part, root):
         line += f", {part['turned']} turned upright as their EXIF orientation says"
     lines = [line]
     for name, area in part.get("area_percent", {}).items():
-        minimum, *quartiles, maximum = area["quartiles"] or [float("nan")] * 5
+        if not area["quartiles"]:
+            lines.append(f"    {name}: all {area['empty']} masks are empty")
+            continue
+        minimum, *quartiles, maximum = area["quartiles"]
         spread = " / ".join(f"{value:.1f}" for value in quartiles)
         lines.append(
             f"    {name}: quartiles of the area {spread} % of the image, "

@@ -78,3 +78,13 @@ def test_any_text_can_be_printed(encoding):
     dash = "–" if encoding == "utf-8" else "\\u2013"
     assert done.returncode == 1 and done.stdout.decode() == f"0.80{dash}0.84 L\\udce4sion\n"
     assert done.stderr.decode() == f"{dash}\n"
+
+
+@pytest.mark.parametrize("work", ["print('a' * 1_000_000)", "print('a')", "print('a'); sys.exit('b')"])
+def test_what_reads_the_output_may_end_first(work):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", SCRIPT.format(work=work)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."})
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -230,3 +230,15 @@ def test_decoding_never_runs_far_ahead_of_writing(root, monkeypatch):
 
 def isic_pairs(root):
     return find_pairs.Listing(isic2018.TASKS[1], root, archives=False).pairs["train"]
+
+
+def test_a_class_that_no_image_has_is_said_to_be_empty():
+    areas = {"streaks": {"empty": 3, "quartiles": []}, "globules": {"empty": 1, "quartiles": [1, 2, 3, 4, 5]}}
+    part = {"images": 3, "skipped": [], "area_percent": areas}
+    meta = {"size": [8, 12], "dataset": "mine", "task": 2, "summary": {"train": part}, "notes": [], "near_copies": []}
+    assert prepare.describe(meta, "root") == [
+        "mine task 2, 8x12 (height x width) in root",
+        "  train: 3 pairs",
+        "    streaks: all 3 masks are empty",
+        "    globules: quartiles of the area 2.0 / 3.0 / 4.0 % of the image, from 1.0 to 5.0; 1 empty masks",
+    ]
