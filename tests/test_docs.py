@@ -122,7 +122,8 @@ def test_commands_that_are_not_run_have_options_and_files_that_there_are(page, h
 
 @pytest.mark.parametrize("page", PAGES)
 def test_trainings_that_are_not_run_have_settings_that_fit(page, tmp_path, monkeypatch):
-    (tmp_path / "mine.yaml").write_text("model: unet\n")
+    for name in ("mine.yaml", "trial.yaml"):
+        (tmp_path / name).write_text("model: unet\n")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     for line in mentioned(page):
