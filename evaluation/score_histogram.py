@@ -209,7 +209,8 @@ class ScoreHistogram:
         """By which logits are divided for the least log loss: temperature scaling (Guo et al., 2017).
 
         The log loss is convex in 1 / temperature: its derivative, Σ logit · (probability - truth), is brought to 0 by
-        bisection. NaN where all pixels are of one kind.
+        bisection. 1 where that raises the Brier score: then the network errs otherwise than by being too sure or unsure
+        of itself. NaN where all pixels are of one kind.
         """
         negatives, positives = self.counts()
         if not negatives.any() or not positives.any():
@@ -223,7 +224,8 @@ class ScoreHistogram:
             middle = math.sqrt(low * high)
             derivative = logits @ (pixels / (1 + np.exp(-middle * logits)) - positives)
             low, high = (low, middle) if derivative > 0 else (middle, high)
-        return 1 / math.sqrt(low * high)
+        temperature = 1 / math.sqrt(low * high)
+        return temperature if self.brier(temperature) < self.brier() else 1.0
 
     def brier(self, temperature: float = 1.0) -> float:
         """Mean squared difference of probability and truth."""

@@ -226,5 +226,13 @@ def test_calibration_scores_are_those_of_calibrated_probabilities():
     assert found < made.expected_calibration_error()
 
 
+def test_a_temperature_that_raises_the_brier_score_is_not_taken():
+    """Most pixels are right and unsure enough; a few are wrong and sure, for which the log loss wants a temperature."""
+    probabilities = np.float32([0.95] * 980 + [1 - 1e-7] * 20)
+    made = histogram(probabilities, np.uint8([1] * 980 + [0] * 20))
+    assert made.brier(1.5) > 1.4 * made.brier()
+    assert made.temperature() == 1.0
+
+
 def test_pixels_of_one_kind_have_no_temperature():
     assert math.isnan(histogram(np.float32([0.2, 0.9]), np.uint8([1, 1])).temperature())
