@@ -34,8 +34,9 @@ def blocks(page):
 
 
 def commands(text):
-    """The lines of a block of commands that begin with `python`, without comments."""
-    return [line for line in text.splitlines() if line.startswith("python ")]
+    """The commands of a block that begin with `python`, each on one line."""
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [line for line in lines if line.startswith("python ")]
 
 
 def mentioned(page):

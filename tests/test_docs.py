@@ -111,7 +111,8 @@ def test_commands_that_are_not_run_have_options_and_files_that_there_are(page, h
         if typed == "-c":
             continue
         if typed not in helps:
-            exists = (ROOT / typed).is_file()
+            module = words[1] if words[0] == "-m" else ""
+            exists = importlib.util.find_spec(module) if module else (ROOT / typed).is_file()
             wrong += [] if exists else [line]
             continue
         names = [word.split("=")[0].split(".")[0] for word in words if word.startswith("--")]
@@ -122,7 +123,7 @@ def test_commands_that_are_not_run_have_options_and_files_that_there_are(page, h
 
 @pytest.mark.parametrize("page", PAGES)
 def test_trainings_that_are_not_run_have_settings_that_fit(page, tmp_path, monkeypatch):
-    for name in ("mine.yaml", "trial.yaml"):
+    for name in ("mine.yaml", "study.yaml", "trial.yaml"):
         (tmp_path / name).write_text("model: unet\n")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
