@@ -139,7 +139,7 @@ def test_the_page(page, scratch):
         ),
         ("docs/classes.md", ["output/two/val/classes.csv", "dataset_two_files/meta.json"]),
         ("docs/data.md", ["dataset_isic18_64x96_augmented/meta.json", "output/augmentation.png", "cleaned/a.png"]),
-        ("docs/program.md", ["masks/photo_segmentation.png", "released/lesion.keras", "released/lesion.md"]),
+        ("docs/program.md", ["masks_of_file/photo_segmentation.png", "released/lesion.keras", "released/lesion.md"]),
         ("docs/recipe.md", ["output/isic18_cpu/curves.png"]),
         ("docs/submit.md", ["output/theirs/masks/report.html"]),
         ("docs/export.md", ["output/isic18_cpu/isic18_cpu.onnx"]),
