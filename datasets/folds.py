@@ -66,6 +66,19 @@ def plain(text: str | Path) -> str:
     return parsed(text).data if str(text).startswith(FOLDS) else str(text)
 
 
+def in_words(text: str | Path, name: str) -> str:
+    """What a split of an address holds, for people: 'val of dataset_mine, fold 2 of 5 to validate on'."""
+    words = f"{name} of {plain(text)}"
+    if name not in PARTS or not str(text).startswith(FOLDS):
+        return words
+    where = parsed(text)
+    if where.fraction is not None:
+        return f"{words}, {where.fraction:g} of it drawn by seed {where.seed} to validate on"
+    if where.fold:
+        return f"{words}, fold {where.fold} of {where.count} to validate on"
+    return f"{words}, {where.count} folds"
+
+
 def is_all(text: str | Path) -> bool:
     """Whether an address is that of all folds together."""
     return str(text).startswith(FOLDS) and not parsed(text).fold

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
+from datasets import folds
 from evaluation import mask_quality, report, report_formats, samples, score_split, summary, trust
 from figures import scores as score_figures
 from figures import sheets
@@ -123,7 +124,7 @@ def write(output: Path, evaluation: Evaluation, settings: dict, sample: Callable
 
     title = f"Run {result['run']}"
     if result["split"]:
-        title += f", split {result['split']} of {result['data']}"
+        title += f", split {folds.in_words(result['data'], result['split'])}"
     performances = report_formats.text(title, report.text(result))
     blocks = report.document(result, settings, worst, _figures(output, evaluation))
     write_text(output / "performances.txt", performances)

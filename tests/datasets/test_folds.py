@@ -111,6 +111,20 @@ def test_data_that_change_are_divided_anew(tmp_path):
         assert sum(folds.sizes(f"folds:2:{tmp_path}")) == count
 
 
+@pytest.mark.parametrize(
+    ("address", "name", "words"),
+    [
+        ("mine", "val", "val of mine"),
+        ("folds:2/5:mine", "train", "train of mine, fold 2 of 5 to validate on"),
+        ("folds:5:mine", "val", "val of mine, 5 folds"),
+        ("folds:0.1@7:mine", "val", "val of mine, 0.1 of it drawn by seed 7 to validate on"),
+        ("folds:0.1@7:mine", "test", "test of mine"),
+    ],
+)
+def test_an_address_in_words(address, name, words):
+    assert folds.in_words(address, name) == words
+
+
 @pytest.mark.parametrize("wrong", ["folds:0/5:data", "folds:6/5:data", "folds:1:data", "folds:5", "folds:2:folds:2:d"])
 def test_addresses_that_are_none(wrong):
     with pytest.raises(UserError, match=r"expected folds:COUNT:DATA or folds:FOLD/COUNT:DATA"):
