@@ -52,7 +52,11 @@ def built(number_format, size, policy=None):
     if policy:
         keras.config.set_dtype_policy(policy)
     network = model.build("unet16", (size, size, 3))
-    network.compile(GlobalBatchOptimizer(keras.optimizers.Adam(1e-3)), loss.from_spec(LOSS), jit_compile=False)
+    optimizer = keras.optimizers.Adam(1e-3)
+    if keras.config.dtype_policy().name == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    how = {"auto_scale_loss": False, "jit_compile": False}
+    network.compile(GlobalBatchOptimizer(optimizer), loss.from_spec(LOSS), **how)
     network.optimizer.build(network.trainable_variables)
     return network
 
