@@ -42,7 +42,7 @@ lint: setup      ## ruff, codespell and mypy
 test: lint       ## ruff, codespell and mypy, then the tests, 6 minutes on two cores
 	$(BIN)/python $(PYTEST) -m "not slow"
 
-test-slow: setup ## the tests of many seconds, as long again
+test-slow: setup ## the tests of many seconds, 5 minutes more
 	$(BIN)/python $(PYTEST) -m slow
 
 test-oldest: .venv-oldest/ready ## the tests with the oldest Keras and TensorFlow that are supported
