@@ -55,8 +55,8 @@ def built(number_format, size, policy=None):
     optimizer = keras.optimizers.Adam(1e-3)
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    how = {"auto_scale_loss": False, "jit_compile": False}
-    network.compile(GlobalBatchOptimizer(optimizer), loss.from_spec(LOSS), **how)
+    optimizer = GlobalBatchOptimizer(optimizer)
+    network.compile(optimizer, loss.from_spec(LOSS), auto_scale_loss=False, jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     return network
 
