@@ -49,7 +49,7 @@ def test_what_does_not_pair_is_listed_in_one_go(tmp_path):
     assert lines[3].endswith("add it, remove the mask or, if outline is a class, name all classes with --classes")
     prepare(tmp_path, "--on_error", "skip")
     meta = read_meta(tmp_path / "out")
-    assert meta["counts"] == {"train": 4, "test": 1}
+    assert meta["counts"] == {"train": 4, "test": 1} and meta["notes"] == ["no val split"]
     assert [text for part in meta["summary"].values() for text in part["skipped"]] == lines
 
 
