@@ -20,7 +20,7 @@ setup: .venv/ready ## make .venv and install everything
 
 .venv-oldest/ready: VERSIONS := "keras==3.12.*" "tensorflow==2.20.*"
 
-demo: setup      ## synthetic data -> training -> scores and pictures, 7 minutes on two cores
+demo: setup      ## synthetic data -> training -> scores and pictures, 5 to 7 minutes on two cores
 	rm -rf demo checkpoint/demo checkpoint_best/demo output/demo predictions/demo
 	$(BIN)/python dataset_isic18.py --synthetic 240 --size 96x128 --root demo/dataset
 	$(BIN)/python train.py --config configs/demo.yaml
