@@ -51,7 +51,7 @@ from datasets.arrays import open_split, read_meta
 from utils import errors
 from utils.errors import UserError
 from utils.lazy import keys, lazily
-from utils.startup import start_tensorflow
+from utils.startup import start_kernels, start_tensorflow
 
 with lazily():  # after the command line has been read
     import keras
@@ -226,6 +226,7 @@ def train(settings: config.Settings, launch: config.Launch | None = None) -> lis
     strategy = devices.strategy(launch)
     if launch.deterministic:
         tf.config.experimental.enable_op_determinism()
+    start_kernels()
     with checkpoints.locked(folder, devices.is_first()), strategy.scope(), devices.watching():
         saved = checkpoints.load(folder, launch.resume) if launch.resume else None
         settings = resolved(settings, splits["train"], saved)

@@ -12,6 +12,7 @@ GREETING = re.compile(  # of TensorFlow 2.20 and 2.21: neither warnings nor erro
     r"|(port|cudart_stub|cpu_feature_guard|cuda_diagnostics)\.cc:"
     r"|To enable the following instructions"
     r"|Unable to register \w+ (factory|plugin)|computation placer already registered"
+    r"|oneDNN supports DT_INT32 only on platforms with AVX-512"
     r"|failed call to cuInit: .*(UNKNOWN ERROR \(303\)|CUDA_ERROR_NO_DEVICE)"  # there is no GPU
 )
 
@@ -29,6 +30,16 @@ def start_tensorflow() -> None:
         import tensorflow as tf  # takes seconds
 
         tf.config.list_physical_devices()
+
+
+def start_kernels() -> None:
+    """Have oneDNN leave a transpose of integers to TensorFlow, which it says once a process and falsely on some
+    processors: here, and not in the midst of an epoch. Only after the devices were chosen, which any operation settles.
+    """
+    import tensorflow as tf
+
+    with _without_greetings():
+        tf.transpose(tf.zeros((2, 3), tf.int32))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ I0000 00:00:1795681329.096178   18715 cudart_stub.cc:31] Could not find cuda dri
 To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow
 E0000 00:00:1.2   31 cuda_dnn.cc:8579] Unable to register cuDNN factory: Attempting to register factory
 E0000 00:00:1.2   31 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: UNKNOWN ERROR (303)
+E0000 00:00:1.2   31 util.cc:131] oneDNN supports DT_INT32 only on platforms with AVX-512. Falling back to the default
 """
 OTHERS = """\
 W0000 00:00:1.2   31 gpu_device.cc:2343] Cannot dlopen some GPU libraries.
