@@ -84,7 +84,10 @@ def _write_batch(writer, name, split, rows, transformed, separator):
         for copy, (some_images, some_masks) in enumerate(versions):
             label = f"{identifier}{separator}{copy}" if copy else identifier
             mask = None if some_masks is None else some_masks[row]
-            writer.add(name, label, some_images[row], mask, split.sizes[rows.start + row], source)
+            number = rows.start + row
+            area = None if split.areas is None else split.areas[number]
+            bits = None if split.prints is None else split.prints[number]
+            writer.add(name, label, some_images[row], mask, split.sizes[number], source, area, bits)
 
 
 def _transformations(copies, seed):

@@ -2,6 +2,8 @@
 
     ROOT/data_train.npy   uint8 (N, H, W, 3) RGB            ROOT/mask_train.npy  uint8 (N, H, W, classes), values {0, 1}
     ROOT/index_train.csv  id,height,width: name and own size in pixels of each source image, in the arrays' order;
+                          area: fraction of the source's mask that is lesion, of several classes their mean;
+                          hash: the source's fingerprint (preparation/near_duplicates.py);
                           where some are copies (augmentation.py) also source: the name of the image that each copies
     ROOT/votes_train.npy  where masks are of several annotators, whose consensus the mask is: uint8 (N, H, W, classes),
                           bit k the mask of the image's annotator k; the index then has a column of their names
@@ -34,6 +36,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.preparation import near_duplicates
 from datasets.split import FOLDS, RECORDS, Split
 from utils import errors
 from utils.errors import UserError
@@ -43,7 +46,7 @@ VERSION = 1  # of the format; raise it when older folders must be prepared again
 SPLITS = ("train", "val", "test")
 COMMITTED = ".committed"  # folder of whole arrays that are on their way into place
 LOOKED_AT = 16  # masks of a split whose values are looked at when it is opened
-_INDEX_COLUMNS = ["id", "height", "width", "source", "annotators"]
+_INDEX_COLUMNS = ["id", "height", "width", "hash", "area", "source", "annotators"]
 
 
 # === Reading ===
@@ -110,6 +113,9 @@ def open_split(root: str | Path, name: str) -> Split:
             rows = list(csv.DictReader(file))
         ids = [row["id"] for row in rows]
         sizes = [(int(row["height"]), int(row["width"])) for row in rows]
+        noted = rows[0] if rows else {}
+        areas = np.array([float(row["area"]) for row in rows]) if "area" in noted else None
+        prints = np.array([near_duplicates.from_text(row["hash"]) for row in rows]) if "hash" in noted else None
     if len(rows) != count:
         raise UserError(f"{index} has {len(rows)} rows, meta.json says {count}; prepare again")
     if min(map(min, sizes), default=1) < 1:
@@ -122,7 +128,7 @@ def open_split(root: str | Path, name: str) -> Split:
         votes = _open_array(root / f"votes_{name}.npy", (count, *size, len(classes)))
         annotators = _annotators(rows, index)
     shapes = np.array(sizes, np.int64).reshape(count, 2)
-    return Split(images, masks, ids, shapes, classes, sources, votes, annotators)
+    return Split(images, masks, ids, shapes, classes, sources, votes, annotators, areas, prints)
 
 
 def _annotators(rows, index):
@@ -226,7 +232,7 @@ class Writer:
         self._partial.mkdir(parents=True)
         return self
 
-    def add(
+    def add(  # noqa: PLR0913 (all that is known of an image)
         self,
         split: str,
         identifier: str,
@@ -234,6 +240,8 @@ class Writer:
         mask: np.ndarray | None,
         original_size: tuple[int, int],
         source: str | None = None,
+        area: float | None = None,
+        bits: np.ndarray | None = None,
         votes: np.ndarray | None = None,
         annotators: Sequence[str] = (),
     ) -> None:
@@ -241,8 +249,9 @@ class Writer:
 
         identifier: name of the source image. image: uint8 (H, W, 3) RGB. mask: uint8 (H, W, classes), values {0, 1},
         or None for all images of the split. original_size: (height, width) of the source image in pixels.
-        source: name of the image that this one is a copy of. votes, annotators: of all images of the split or of none,
-        the masks of several annotators, see `Split`, and their names.
+        source: name of the image that this one is a copy of. area: fraction of the source's mask that is lesion.
+        bits: the source's fingerprint; by default both are those of `mask` and `image`. votes, annotators: of all
+        images of the split or of none, the masks of several annotators, see `Split`, and their names.
         """
         with self._explain_disk_full():
             rows = self._index.setdefault(split, [])
@@ -255,7 +264,12 @@ class Writer:
                 self._append(f"mask_{split}", mask, len(self.classes))
             if votes is not None:
                 self._append(f"votes_{split}", votes, len(self.classes))
-            rows.append((identifier, *original_size, source or identifier, " ".join(annotators)))
+            if area is None and mask is not None:
+                area = mask.mean()
+            if bits is None:
+                bits = near_duplicates.fingerprint(image)
+            noted = [near_duplicates.to_text(bits), "" if area is None else f"{area:.8f}"]
+            rows.append((identifier, *original_size, *noted, source or identifier, " ".join(annotators)))
 
     def _append(self, name, row, channels):
         if name not in self._arrays:
@@ -278,9 +292,10 @@ class Writer:
             array.close()
         for split, rows in self._index.items():
             with open(self._partial / f"index_{split}.csv", "w", newline="", encoding="utf-8") as file:
-                kept = [0, 1, 2]
-                kept += [3] if any(row[3] != row[0] for row in rows) else []  # where there are copies
-                kept += [4] if any(row[4] for row in rows) else []
+                kept = [0, 1, 2, 3]
+                kept += [4] if rows[0][4] else []  # where there are masks
+                kept += [5] if any(row[5] != row[0] for row in rows) else []  # where there are copies
+                kept += [6] if any(row[6] for row in rows) else []
                 table = ([row[column] for column in kept] for row in [_INDEX_COLUMNS, *rows])
                 csv.writer(file, lineterminator="\n").writerows(table)
         counts = {split: len(self._index[split]) for split in sorted(self._index, key=SPLITS.index)}

@@ -4,8 +4,9 @@
     folds:5:dataset_isic18       train and val are both all images, one fold after the other
     folds:0.1@7:dataset_mine     val is a tenth of the images, drawn by seed 7: what train.py takes where there is none
 
-test is that of the data. Near-duplicates and copies are in one part, and the parts are alike in lesion area; folds are
-the same wherever images and masks are, whatever the seed of a run.
+test is that of the data. Near-duplicates and copies are in one part, and the parts are alike in lesion area. Folds are
+the same whatever the seed of a run and the size of the arrays, where these are of one preparation: so a run may begin
+with the weights of the same fold at another size.
 """
 
 import functools
@@ -144,11 +145,18 @@ def _joined(data):
         sources=_chained(one.sources or one.ids for one in parts) if of_sources else None,
         votes=Joined([one.votes for one in parts]) if by_several else None,
         annotators=_chained(one.annotators for one in parts) if by_several else None,
+        areas=_stacked([one.areas for one in parts]),
+        prints=_stacked([one.prints for one in parts]),
     )
 
 
 def _chained(lists):
     return list(itertools.chain.from_iterable(lists))
+
+
+def _stacked(parts):
+    """Arrays one after the other, or None where any is missing."""
+    return None if any(part is None for part in parts) else np.concatenate(parts)
 
 
 def _numbers(where, name):
@@ -169,7 +177,7 @@ def _fold_of_each(where):
 
 @functools.lru_cache(maxsize=4)
 def _divided(where, changed):
-    """`_fold_of_each`; all images are read for it, anew when the data have `changed`."""
+    """`_fold_of_each`, anew when the data have `changed`."""
     data = where.data
     count = where.count
     if where.fraction is not None:

@@ -22,6 +22,8 @@ class Split:
     copies.
     votes: uint8 (N, H, W, classes), whose bit k is the mask of annotator number k of the image; None where masks are
     not of several annotators, whose consensus `masks` then are. annotators: their names, image by image, or None.
+    areas: float64 (N,), fraction of the source's masks that is lesion, of several classes the mean. prints:
+    float32 (N, BITS), fingerprints of the sources (preparation/near_duplicates.py). Both are None where not noted.
     """
 
     images: np.memmap
@@ -32,6 +34,8 @@ class Split:
     sources: list[str] | None = None
     votes: np.memmap | None = None
     annotators: list[list[str]] | None = None
+    areas: np.ndarray | None = None
+    prints: np.ndarray | None = None
 
 
 class Rows:
@@ -80,7 +84,10 @@ def subset(split: Split, numbers: np.ndarray) -> Split:
     masks = None if split.masks is None else Rows(split.masks, numbers)
     ids = [split.ids[i] for i in numbers]
     sources = split.sources and [split.sources[i] for i in numbers]
+    areas = None if split.areas is None else split.areas[numbers]
+    prints = None if split.prints is None else split.prints[numbers]
     if split.annotators:
         votes = Rows(split.votes, numbers)
         split = dataclasses.replace(split, votes=votes, annotators=[split.annotators[i] for i in numbers])
-    return dataclasses.replace(split, images=images, masks=masks, ids=ids, sizes=split.sizes[numbers], sources=sources)
+    some = {"images": images, "masks": masks, "ids": ids, "sources": sources, "areas": areas, "prints": prints}
+    return dataclasses.replace(split, sizes=split.sizes[numbers], **some)

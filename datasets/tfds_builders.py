@@ -27,8 +27,6 @@ from datasets.registry import TABLE
 from imaging import headers, mask_files
 from utils.threads import in_order
 
-SIZE = (192, 256)  # height, width at which images are compared to divide a set
-
 
 class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """What the data sets have in common. division: of those without official splits."""
@@ -68,7 +66,7 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         listing = self._list(dl_manager)
         check([listing])
         self.info.metadata["fingerprint"] = fingerprint([listing], self.division.chosen)
-        divide(listing, SIZE, self.division)
+        divide(listing, self.division)
         with_masks = {split: pairs for split, pairs in listing.pairs.items() if pairs and pairs[0].masks is not None}
         return {split: self._generate_examples(pairs) for split, pairs in with_masks.items()}
 
@@ -91,7 +89,7 @@ class Segmentation(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def _example(pair):
     """The features of a pair. UserError: a bad file."""
     _, size, _ = load_pairs.load_image(pair, (8, 8))  # the whole check, at little cost
-    mask, _ = load_pairs.load_masks(pair, None, size)
+    mask, _ = load_pairs.load_masks(pair, size)
     return {"image": _encoded(pair, size), "mask": mask, "id": pair.id}
 
 

@@ -24,7 +24,8 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.split import RECORDS, Split
-from imaging import decode, headers, masks
+from imaging import decode, headers
+from imaging.masks import shrink_all
 from utils.errors import UserError
 from utils.files import replacing, require_file_names
 from utils.threads import pool
@@ -48,7 +49,7 @@ def open_records(address: str, name: str) -> Split:
     sizes = np.array([(int(row["height"]), int(row["width"])) for row in rows], np.int64)
     shape = (len(rows), *size)
     images = Rows(shards, where, (*shape, 3), lambda fields: _image(fields, size))
-    masks = Rows(shards, where, (*shape, len(classes)), lambda fields: _shrunk(_mask(fields), size))
+    masks = Rows(shards, where, (*shape, len(classes)), lambda fields: shrink_all(_mask(fields), size))
     return Split(images, masks, [row["id"] for row in rows], sizes, classes)
 
 
@@ -167,8 +168,3 @@ def _mask(fields):
     """uint8 (H0, W0, classes) of {0, 1}."""
     shape = fields["mask/shape"].int64_list.value
     return np.frombuffer(zlib.decompress(_bytes(fields["mask/value"])), np.uint8).reshape(shape)
-
-
-def _shrunk(mask, size):
-    """uint8 (H, W, classes) of {0, 1}."""
-    return np.stack([masks.shrink(channel * np.uint8(255), size) for channel in np.moveaxis(mask, -1, 0)], axis=-1)

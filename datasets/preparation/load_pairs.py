@@ -9,40 +9,50 @@ from tqdm import tqdm
 from datasets.preparation import annotators
 from datasets.preparation.archives import File
 from datasets.preparation.find_pairs import Pair
-from datasets.preparation.near_duplicates import fingerprint
+from datasets.preparation.near_duplicates import SIDE, fingerprint
 from imaging import decode, headers
 from imaging import masks as mask_decoding
 from utils.errors import UserError
 from utils.threads import in_order
 
+REDUCED = (SIDE, SIDE)  # (height, width) of images that are compared, whatever the size of the arrays
+
 
 class Loaded(NamedTuple):
-    """A pair at the size of the arrays."""
+    """A pair at the size of the arrays; area and fingerprint are the same at any."""
 
     image: np.ndarray  # uint8 (H, W, 3) RGB
     mask: np.ndarray | None  # uint8 (H, W, classes) of {0, 1}
+    area: float | None  # fraction of the masks that is lesion, in the source
     source: tuple[int, int]  # height, width in pixels
     anti_aliased: bool  # whether a mask had grays, which were thresholded
     turned: bool  # whether the image was turned as its EXIF orientation says
-    fingerprint: np.ndarray  # of the image, see near_duplicates.py
+    fingerprint: np.ndarray  # of the source, see near_duplicates.py
     votes: np.ndarray | None = None  # uint8 (H, W, classes), bit k the mask of annotator k (annotators.py)
 
 
 def load(pair: Pair, size: tuple[int, int]) -> Loaded:
     """The `Loaded` of a pair. size: (H, W) in pixels. UserError: a bad file; the message names it."""
-    image, source, turned = load_image(pair, size)
-    mask = None
+    image, source, turned, reduced = load_images(pair, size)
+    mask = area = None
     votes = None
     anti_aliased = False
     if pair.masks is not None:
-        mask, anti_aliased = load_masks(pair, size, source)
+        full, anti_aliased = load_masks(pair, source)
+        mask = mask_decoding.shrink_all(full, size)
+        area = float(full.mean())
     if pair.annotators:
         votes = annotators.bits(load_annotators(pair, size, source))
-    return Loaded(image, mask, source, anti_aliased, turned, fingerprint(image), votes)
+    return Loaded(image, mask, area, source, anti_aliased, turned, fingerprint(reduced), votes)
 
 
 def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int], bool]:
-    """(uint8 (H, W, 3) RGB, (height, width) of the source, whether its EXIF orientation turned it).
+    """(uint8 (H, W, 3) RGB, (height, width) of the source, whether its EXIF orientation turned it)."""
+    return load_images(pair, size)[:3]
+
+
+def load_images(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int], bool, np.ndarray]:
+    """As `load_image`, and the image at least as large as REDUCED, the same for any `size`.
 
     Images are upright, as annotation tools show them, unless the size of the mask shows that it was drawn on the
     pixels as they are stored.
@@ -53,31 +63,30 @@ def load_image(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int
         upright = turn != 1
         if turn >= 5 and pair.masks:  # height and width are swapped
             upright = read(pair.masks[0][0], headers.upright_size) == headers.upright_size(data)
-        return *decode.image(data, size, upright), upright
+        rgb, source = decode.decode_at_least(data, size, upright)
+        reduced = decode.decode_at_least(data, REDUCED, upright)[0] if headers.is_jpeg(data) else rgb
+        return decode.resize(rgb, size), source, upright, reduced
 
     return read(pair.image, work)
 
 
-def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
-    """(uint8 (H, W, classes) of {0, 1}, whether any was anti-aliased).
+def load_masks(pair: Pair, source: tuple[int, int] | None) -> tuple[np.ndarray, bool]:
+    """(uint8 (H0, W0, classes) of {0, 1}, as large as the files, whether any was anti-aliased).
 
-    size: (H, W) of the masks, None for their own. source: the size they must have in their files, None for any. Of
-    several annotators their consensus, which is found at the masks' own size.
+    source: the size that the files must have, None for any. Of several annotators their consensus.
     """
     if pair.annotators:
         masks = load_annotators(pair, None, source)  # (annotators, H0, W0, classes)
         agreed = annotators.CONSENSUS[pair.consensus]
         channels = [agreed(np.ascontiguousarray(masks[..., k])) for k in range(masks.shape[-1])]
-        if size:
-            channels = [mask_decoding.shrink(channel * np.uint8(255), size) for channel in channels]
         return np.stack(channels, axis=-1), False
     if pair.index_classes:
         values = pair.index_classes, pair.labels.ignore
-        return read(pair.masks[0][0], mask_decoding.index_mask, size, source, *values), False
+        return read(pair.masks[0][0], mask_decoding.index_mask, None, source, *values), False
     channels = []
     anti_aliased = False
     for group in pair.masks:
-        found = [read(file, mask_decoding.mask, size, source, pair.labels) for file in group]
+        found = [read(file, mask_decoding.mask, None, source, pair.labels) for file in group]
         masks, flags = zip(*found, strict=True)
         channels.append(np.maximum.reduce(masks))  # several files: their union
         anti_aliased |= any(flags)
@@ -85,7 +94,9 @@ def load_masks(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int]
 
 
 def load_annotators(pair: Pair, size: tuple[int, int] | None, source: tuple[int, int] | None) -> np.ndarray:
-    """The masks of the annotators of a pair, uint8 (annotators, H, W, classes) of {0, 1}; size, source: as load_masks.
+    """The masks of the annotators of a pair, uint8 (annotators, H, W, classes) of {0, 1}.
+
+    size: (H, W) of the masks, None for their own. source: as of `load_masks`.
 
     UserError: a bad file, or masks of different sizes.
     """

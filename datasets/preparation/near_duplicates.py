@@ -24,6 +24,19 @@ def fingerprint(image: np.ndarray) -> np.ndarray:
     return np.where(frequencies > 0, 1, -1).astype(np.float32)
 
 
+def to_text(bits: np.ndarray) -> str:
+    """A fingerprint, (BITS,), in hexadecimal digits."""
+    return np.packbits(bits > 0).tobytes().hex()
+
+
+def from_text(text: str) -> np.ndarray:
+    """The fingerprint, float32 (BITS,), that `to_text` wrote. ValueError: it did not."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
+    if len(bits) != BITS + 1:
+        raise ValueError(f"{len(bits)} bits in place of {BITS + 1}")
+    return np.where(bits[:BITS], 1, -1).astype(np.float32)
+
+
 def distances(prints: np.ndarray, others: np.ndarray) -> np.ndarray:
     """float32 (N, M): bits in which each of `prints` (N, BITS) differs from each of `others` (M, BITS)."""
     return (BITS - prints @ others.T) / 2

@@ -18,7 +18,7 @@ from utils.errors import UserError
 from utils.files import locked, remove_leftovers
 
 CHECK = "check.jpg"  # in ROOT: some pairs, to be seen at a glance
-REVISION = 4  # of the preparation: raise it when the same files would give other arrays
+REVISION = 5  # of the preparation: raise it when the same files would give other arrays
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _prepared(root, listings, size, options):
     _check_disk(root, listings, size)
     # 3. divide, put together, write
     for one in listings:
-        divide(one, size, options.division, options.on_error)
+        divide(one, options.division, options.on_error)
     pairs, notes = join(listings)
     meta = {
         "dataset": "+".join(one.declaration.name for one in listings),
@@ -176,9 +176,8 @@ def _write_split(writer, split, pairs, problems, duplicates, options):
         is_duplicate = duplicates.add(pair.id, loaded.fingerprint)
         if is_duplicate and options.drop_leaks and split == "train":
             continue
-        writer.add(
-            split, pair.id, loaded.image, loaded.mask, loaded.source, votes=loaded.votes, annotators=pair.annotators
-        )
+        some = {"area": loaded.area, "bits": loaded.fingerprint, "votes": loaded.votes, "annotators": pair.annotators}
+        writer.add(split, pair.id, loaded.image, loaded.mask, loaded.source, **some)
         images += 1
         turned += loaded.turned
         if loaded.mask is not None:

@@ -35,7 +35,7 @@ def source_masks(root: str | Path, split: str) -> Callable[[int], np.ndarray]:
         from datasets import folds
 
         return folds.mask_reader(root, split, source_masks)
-    return _reader(root, split, lambda pair: load_masks(pair, None, None)[0])  # (H0, W0, classes)
+    return _reader(root, split, lambda pair: load_masks(pair, None)[0])  # (H0, W0, classes)
 
 
 def source_annotators(root: str | Path, split: str) -> Callable[[int], np.ndarray]:

@@ -1,6 +1,7 @@
 """Splits that are not the official ones: those of a table (--splits FILE), or seeded folds where there are none.
 
-A table is a CSV file with the columns id and split. Folds keep near-duplicates together and are alike in lesion area.
+A table is a CSV file with the columns id and split. Folds keep near-duplicates together and are alike in
+lesion area, and are the same for arrays of any size.
 """
 
 import csv
@@ -72,10 +73,10 @@ def _read_table(path):
     return table
 
 
-def divide(listing: Listing, size: tuple[int, int], division: Division, on_error: str = "stop") -> None:
+def divide(listing: Listing, division: Division, on_error: str = "stop") -> None:
     """Divide the pairs of a listing into train, val and test, unless that is done officially.
 
-    size: (H, W) in pixels, at which images are compared. on_error: "stop" or "skip", see `prepare.prepare`.
+    on_error: "stop" or "skip", see `prepare.prepare`.
     UserError: too few different images; with "stop" also a bad file.
     """
     if "all" not in listing.pairs:
@@ -84,9 +85,10 @@ def divide(listing: Listing, size: tuple[int, int], division: Division, on_error
     pairs = []
     areas = []
     prints = []
-    for pair, loaded in load_pairs.load_all(listing.pairs["all"], size, on_error, listing.problems["all"], "compare"):
+    loads = load_pairs.load_all(listing.pairs["all"], load_pairs.REDUCED, on_error, listing.problems["all"], "compare")
+    for pair, loaded in loads:
         pairs.append(pair)
-        areas.append(loaded.mask.mean())
+        areas.append(loaded.area)
         prints.append(loaded.fingerprint)
     listing.pairs = {}
     listing.problems = {"train": listing.problems["all"]}
@@ -151,17 +153,18 @@ def splits(fold: np.ndarray, count: int, chosen: int) -> dict[str, np.ndarray]:
 
 
 def areas_and_groups(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """What decides how a split with masks is divided; every image is read once.
+    """What decides how a split with masks is divided: of the source files, or else of the arrays, which are all read.
 
     Returns: (N,) fraction of each picture that is lesion; int (N,), the same for near-duplicates and copies.
     """
-    prints = []
-    areas = []
-    for start in range(0, len(split.ids), 64):
-        prints += [near_duplicates.fingerprint(image) for image in split.images[start : start + 64]]
-        areas += [mask.mean() for mask in split.masks[start : start + 64]]
+    areas = split.areas
+    if areas is None:
+        areas = np.array([split.masks[number].mean() for number in range(len(split.ids))])
+    prints = split.prints
+    if prints is None:
+        prints = np.array([near_duplicates.fingerprint(split.images[number]) for number in range(len(split.ids))])
     copies = numbered(split.sources) if split.sources else None
-    return np.array(areas), near_duplicates.groups(np.array(prints), copies)
+    return areas, near_duplicates.groups(prints, copies)
 
 
 def held_out(split: Split, fraction: float, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datasets import arrays
+from datasets.preparation import near_duplicates, splits
 from utils.errors import UserError
 
 HOME = Path(arrays.__file__).parents[1]
@@ -37,6 +38,25 @@ def test_written_arrays_come_back_memory_mapped(tmp_path):
     counts = {"train": 3, "test": 1}
     expected = {"dataset": "x", "task": 1, "size": [4, 5], "classes": ["lesion"], "counts": counts}
     assert arrays.read_meta(tmp_path / "set") == {**expected, "masks": ["train"], "version": 1}
+
+
+def test_what_divisions_need_is_noted(tmp_path):
+    write(tmp_path / "set")
+    split = arrays.open_split(tmp_path / "set", "train")
+    assert split.areas.tolist() == [0, 1, 0] and split.prints.shape == (3, near_duplicates.BITS)
+    assert np.array_equal(split.prints[1], near_duplicates.fingerprint(split.images[1]))
+    assert arrays.open_split(tmp_path / "set", "test").areas is None
+    index = tmp_path / "set" / "index_train.csv"
+    rows = index.read_text().splitlines()
+    index.write_text("\n".join(row.rsplit(",", 2)[0] for row in rows) + "\n")  # as older versions wrote it
+    older = arrays.open_split(tmp_path / "set", "train")
+    assert older.areas is None and older.prints is None and older.ids == split.ids
+    for found, expected in zip(splits.areas_and_groups(older), splits.areas_and_groups(split), strict=True):
+        assert np.array_equal(found, expected)
+    for wrong in ("00", "no hash"):
+        index.write_text("\n".join([rows[0], f"id0,40,50,{wrong},0.5", *rows[2:]]) + "\n")
+        with pytest.raises(UserError, match=r"index_train.csv.*prepare the data set again"):
+            arrays.open_split(tmp_path / "set", "train")
 
 
 def test_writing_again_replaces_everything(tmp_path):

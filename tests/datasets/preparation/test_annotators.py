@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_prepared_and_read_back(tmp_path):
     assert two.annotators == [["a"], ["a", "b", "c"]] and np.array_equal(two.votes[0], split.votes[2])
     prepare(tmp_path, "--annotators", "majority")  # nothing changed, and nothing is written again
     index = (tmp_path / "out/index_train.csv").read_text().splitlines()
-    assert index[:2] == ["id,height,width,annotators", "photo_0,48,64,a b c"]
+    assert index[0] == "id,height,width,hash,area,annotators"
+    assert re.fullmatch(r"photo_0,48,64,[0-9a-f]{64},0\.\d{8},a b c", index[1])
 
 
 def test_arrays_without_annotators_take_the_place(tmp_path):

@@ -124,20 +124,43 @@ def test_images_held_out_for_validation(tmp_path):
     assert held[:40].sum() == 8  # of the 40 different ones a fifth
     assert np.array_equal(held, splits.held_out(split, 0.2, seed=0))
     assert not np.array_equal(held, splits.held_out(split, 0.2, seed=1))
-    areas = split.masks[:].mean((1, 2, 3))
+    areas = split.areas.copy()
     areas[:20] = (areas[:20] + areas[40:]) / 2
     order = np.argsort(areas[:40], kind="stable")
     assert (held[order].reshape(8, 5).sum(axis=1) == 1).all()  # one of each five neighbors in area
 
     def some(numbers):
         ids = [split.ids[n] for n in numbers]
-        return dataclasses.replace(split, images=split.images[numbers], masks=split.masks[numbers], ids=ids)
+        return dataclasses.replace(
+            split, images=split.images[numbers], ids=ids, areas=split.areas[numbers], prints=None
+        )
 
     assert splits.held_out(some([0, 1, 2]), 0.1, seed=0).sum() == 1
     assert splits.held_out(some([0, 1, 2]), 0.9, seed=0).sum() == 2
     alike = some([0, 40])
     with pytest.raises(ValueError, match="2 training images, all alike, cannot be divided: prepare a val split"):
         splits.held_out(alike, 0.1, seed=0)
+
+
+def test_splits_do_not_depend_on_the_size_of_the_arrays(tmp_path):
+    own(tmp_path / "raw", 40, ["smaller", "JPEG", "brighter", "tinted"] * 5)
+    for n in range(40):  # masks whose order by area differs from size to size
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        cv2.circle(mask, (WIDTH // 2, HEIGHT // 2), 5 + n % 7, 255, 1 + n // 7)
+        save(tmp_path / "raw" / "masks" / f"{n:03}.png", mask)
+        data = cv2.imencode(".jpg", lesion(n), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]  # decoded as small as is enough
+        (tmp_path / "raw" / "images" / f"{n:03}.png").unlink()
+        (tmp_path / "raw" / "images" / f"{n:03}.jpg").write_bytes(data)
+    found = []
+    for size in ("8x16", "24x32", "48x64", "96x128", "33x57"):
+        root = tmp_path / size
+        __main__.main(["folder", "--folders", str(tmp_path / "raw"), "--root", str(root), "--size", size])
+        split = arrays.open_split(root, "train")
+        mask = cv2.imread(str(tmp_path / "raw" / "masks" / f"{split.ids[0]}.png"), 0)
+        assert split.areas[0] == pytest.approx((mask > 127).mean(), abs=1e-8)
+        held = splits.held_out(split, 0.2, seed=0).tolist()
+        found.append((ids(root), held, arrays.open_split(f"folds:2/3:{root}", "val").ids, split.prints.tolist()))
+    assert all(one == found[0] for one in found)
 
 
 def ids(root):
