@@ -41,6 +41,7 @@ KINDS = {  # of the facts
     "classes": list, "size": list, "epoch": int, "parameters": int, "scores": dict, "images": dict, "data": dict,
     "versions": dict, "results": dict, "thresholds": dict, "challenge_thresholds": dict,
     "other_thresholds": dict, "members": list, "exports": dict, "trust": dict,
+    "trained_on": str,
 }  # fmt: skip
 
 FILES = (".keras", onnx_file.SUFFIX)  # of a network that is handed on alone

@@ -1,6 +1,7 @@
 """One split of a data set, as training and evaluation see it."""
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,11 @@ class Split:
     annotators: list[list[str]] | None = None
     areas: np.ndarray | None = None
     prints: np.ndarray | None = None
+
+
+def digest(split: Split) -> str:
+    """16 hexadecimal digits that stand for the names of the images of a split, in any order."""
+    return hashlib.sha256("\n".join(sorted(split.ids)).encode()).hexdigest()[:16]
 
 
 class Rows:

@@ -15,10 +15,10 @@ import numpy as np
 import model
 import runs
 from datasets import folds
-from datasets.arrays import open_split
+from datasets.arrays import open_split, read_meta
 from datasets.preparation.annotators import from_bits
 from datasets.preparation.source_masks import source_annotators, source_masks
-from datasets.split import Split, subset
+from datasets.split import FOLDS, Split, digest, subset
 from evaluation import annotators, evaluations, model_card, score_split, trust, write_results
 from imaging import mask_files as mask_images
 from inference import trust as kept_trust
@@ -160,7 +160,10 @@ def maps_of(folders, settings, images, options, part, out_of_fold):
 
 
 def check_unseen(folders, data, split):
-    """UserError where train and val are divided otherwise than for a run, which has learned from some of the images."""
+    """UserError where train and val are divided otherwise than for a run, which has learned from some of the images.
+
+    Where they are not folds, and other images are now in train, that is printed.
+    """
     for folder in folders:
         own = runs.settings(folder).data
         if split in folds.PARTS and own != data and folds.plain(own) == folds.plain(data):
@@ -168,6 +171,32 @@ def check_unseen(folders, data, split):
                 f"run '{runs.name_of(folder)}' was trained on {own}: images of {data}, {split}, are among those that it"
                 " has learned from; leave out --data, and score its fold, the ensemble of all folds, or --split test"
             )
+        members = [runs.find(name) for name in members_of(folder)]
+        for one in (members or [folder]) if own == data else ():
+            check_division(one, split)
+
+
+def check_division(folder, split):
+    """UserError, or a printed line, where the data of a run have been divided anew since it was trained."""
+    own = runs.settings(folder).data
+    if "train" not in read_meta(own)["counts"]:
+        return
+    images = open_split(own, "train")
+    noted = runs.facts(folder).get("trained_on")
+    is_fold = own.startswith(FOLDS)
+    if noted == digest(images) or (noted is None and not (is_fold and images.prints is not None)):
+        return  # versions that did not note it made other folds
+    name = runs.name_of(folder)
+    if is_fold and split in folds.PARTS:
+        raise UserError(
+            f"run '{name}' was trained on other images than {own} has now: '{folds.plain(own)}' was prepared anew, and "
+            f"{split} may hold images that it has learned from; train it again, or score --split test"
+        )
+    if not is_fold:
+        print(
+            f"note: {own} has other training images than when '{name}' was trained; if it was divided anew, {split} "
+            "may hold images that it has learned from"
+        )
 
 
 def is_out_of_fold(folders, settings, split):

@@ -21,6 +21,8 @@ from tiny_run import ATTRIBUTES, SIZE, bright, masks_of, save_data, save_run
 import evaluate
 import metrics
 import runs
+from datasets.arrays import open_split
+from datasets.split import digest
 from evaluation import evaluate_run
 from imaging import mask_files, palette
 
@@ -38,6 +40,16 @@ def scored(tmp_path_factory):
         save_run("tiny")
         save_data(bright(10, 10, 4, 0), masks_of((0, 10), (5, 15), (0, 0), (0, 0)))
         return evaluate_run.evaluate("tiny", "test", at="network"), folder
+
+
+def test_training_images_that_are_others_than_they_were(capsys):
+    save_run("tiny")
+    save_data(bright(10, 4), masks_of((0, 10), (0, 4)), split="train")
+    note = "note: data has other training images than when 'tiny' was trained; if it was divided anew, train may hold"
+    for noted, expected in ((None, False), ("0123456789abcdef", True), (digest(open_split("data", "train")), False)):
+        runs.note("checkpoint_best/tiny", **({"trained_on": noted} if noted else {}))
+        evaluate_run.evaluate("tiny", "train", at="network")
+        assert (note in capsys.readouterr().out) == expected
 
 
 def test_scores_by_hand(scored):

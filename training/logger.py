@@ -17,7 +17,7 @@ import pipeline
 import runs
 from compute import devices
 from datasets.arrays import read_meta
-from datasets.split import subset
+from datasets.split import digest, subset
 from figures import training_curves
 from utils.files import replacing
 
@@ -102,6 +102,7 @@ class Recorder:
             "epoch": row["epoch"],
             "scores": {name: value for name, value in row.items() if name.startswith("val_")},
             "images": {name: len(split.ids) for name, split in self.splits.items()},
+            "trained_on": digest(images),
             "data": {name: meta[name] for name in ("dataset", "task", "licence") if name in meta},
             "versions": {
                 "python": platform.python_version(),

@@ -12,6 +12,7 @@ import config
 import runs
 import train
 from datasets.arrays import open_split
+from datasets.split import digest
 from evaluation import evaluate_run
 from inference.predictor import load_predictor
 from training import ensembles
@@ -86,6 +87,14 @@ def test_an_ensemble_of_folds_is_scored_out_of_fold(capsys):
     for fold, level in ((1, 0.3), (2, 0.7)):
         save_run(f"x_fold{fold}", level=level, data=f"folds:{fold}/2:data")
     train.make_ensemble("x", ["x_fold1", "x_fold2"], "folds:2:data")
+    older = (("x", None), ("x_fold1", None))
+    for run, noted in (*older, ("x_fold1", "0123456789abcdef")):
+        runs.note("checkpoint_best/x_fold1", **({"trained_on": noted} if noted else {}))
+        with pytest.raises(UserError, match=r"run 'x_fold1' was trained on other images than folds:1/2:data has now"):
+            evaluate_run.evaluate(run, at="network")
+    for fold in (1, 2):
+        learned = open_split(f"folds:{fold}/2:data", "train")
+        runs.note(f"checkpoint_best/x_fold{fold}", trained_on=digest(learned))
     result = evaluate_run.evaluate("x", at="network")
     assert (result["out_of_fold"], result["images"], result["data"]) == (True, 6, "folds:2:data")
     with open("output/x/val_network/per_image.csv", newline="") as file:
